@@ -1,0 +1,199 @@
+"""Reports, incidents, requests, candidates, verdicts and rollouts: the chain from a window to a served version.
+
+Every record names its cause. All times are event time in milliseconds; nothing here holds a wall time or anything
+random, so that the same events lead to the same bytes.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+RequestReason = Literal["bootstrap", "schedule", "performance"]
+VerdictOutcome = Literal["pass", "fail", "inconclusive", "error"]
+"""A verdict; the worst of several wins, in this order: error, fail, inconclusive, pass."""
+
+Phase = Literal["none", "steady", "shadow", "guard"]
+"""Phase of a model's rollout.
+
+``none``: no version yet. ``steady``: one champion, nothing under test. ``shadow``: a candidate that the judge let
+through answers beside the champion, unseen. ``guard``: the candidate serves all traffic (full), and the former
+champion answers beside it, unseen, so that it can be rolled back to.
+"""
+
+
+class PerformanceWindow(Struct, frozen=True):
+    """Labelled performance of one version in one window of prediction time, at label maturity.
+
+    Attributes:
+        coverage: pairs / counted predictions, in [0, 1].
+        verdict: what the band said; ``insufficient`` is too few rows or labels.
+    """
+
+    version: str
+    window_start: int
+    n: int
+    predictions: int
+    coverage: float
+    log_loss: float | None
+    brier: float | None
+    auc: float | None
+    low: float | None
+    high: float | None
+    verdict: Literal["inside", "outside", "insufficient", "no reference"]
+
+
+class Condition(Struct, frozen=True):
+    """One thing that is wrong: a row inside an incident. ``key`` names it for as long as it lasts."""
+
+    key: str
+    kind: Literal["quality", "latency", "labelled_loss"]
+    version: str
+    segment: str
+    name: str
+    metric: str
+    value: float
+    limit: float
+    since: int
+    last: int
+    text: str
+
+
+class Incident(Struct, frozen=True):
+    """At most one per model while open. ``id`` is derived from the model and the window that opened it."""
+
+    id: str
+    namespace: str
+    model: str
+    opened: int
+    updated: int
+    state: Literal["open", "resolved"]
+    conditions: list[Condition]
+
+
+class Request(Struct, frozen=True):
+    """Ask for a new version. ``ordinal`` counts the requests of a model from 1 and is the version's name.
+
+    Attributes:
+        at: end of the last window that was decided on, the evidence's time.
+        due: when the candidate exists in event time, however long the fit takes.
+        as_of: source partition (as a string) -> next offsets of (predictions, outcomes); rows below are usable.
+        holdout_from: rows predicted from here to ``at`` are the judge's; ``at`` itself when there is none.
+    """
+
+    id: str
+    namespace: str
+    model: str
+    ordinal: int
+    reason: RequestReason
+    cause_id: str
+    evidence: str
+    at: int
+    due: int
+    as_of: dict[str, tuple[int, int]]
+    history_from: int
+    holdout_from: int
+    generation: int
+
+
+class Report(Struct, frozen=True):
+    """All that stage 2 decided at ``at``, when every partition's watermarks had passed it. It is the outbox row.
+
+    Attributes:
+        at: end of the window that was decided; the model's decisions happen at these instants only, in order.
+        counted: predictions of the window that are in time, first of their id, and not a shadow's.
+        tested: performance windows that reached label maturity at ``at``.
+    """
+
+    namespace: str
+    model: str
+    at: int
+    window_start: int
+    generation: int
+    as_of: dict[str, tuple[int, int]]
+    counted: int
+    tested: list[PerformanceWindow]
+    incident: Incident | None
+    requests: list[Request]
+
+
+class Candidate(Struct, frozen=True):
+    """A trainer's answer to a request: ``status`` ``ready`` with a manifest, or ``error`` with the reason.
+
+    Attributes:
+        id: hash of the request id; one per request.
+        manifest: content address of the manifest in the store.
+        artifact: content address of the model file.
+        snapshot: content address of the Parquet snapshot (training and held-out rows).
+        probe: hash of the model's rounded answers on a probe set, the same in every run (the artifact's bytes are not).
+        metrics: of the candidate on the held-out rows.
+    """
+
+    id: str
+    request_id: str
+    namespace: str
+    model: str
+    version: str
+    status: Literal["ready", "error"]
+    error: str
+    manifest: str
+    artifact: str
+    snapshot: str
+    probe: str
+    rows: int
+    holdout_rows: int
+    metrics: dict[str, float]
+
+
+class Verdict(Struct, frozen=True):
+    """What the judge or the gate found, with the numbers that it found it by."""
+
+    id: str
+    cause_id: str
+    namespace: str
+    model: str
+    version: str
+    stage: Literal["judge", "shadow", "guard"]
+    outcome: VerdictOutcome
+    at: int
+    text: str
+    numbers: dict[str, float]
+
+
+class Route(Struct, frozen=True):
+    """One version to answer with, and the content address of its artifact."""
+
+    version: str
+    artifact: str
+
+
+class Rollout(Struct, frozen=True):
+    """The public record of a model (compacted topic ``rollouts``): who serves, who shadows, and how far decided.
+
+    Attributes:
+        decided_through: everything up to this event time is aggregated, reported, answered and applied.
+        step_id: id of the last rollout step in the audit log; empty before the first.
+    """
+
+    namespace: str
+    model: str
+    decided_through: int
+    phase: Phase
+    champion: Route | None
+    shadows: list[Route]
+    step_id: str
+
+
+class AuditRow(Struct, frozen=True):
+    """One row of the audit log: ``id`` happened because of ``cause_id``.
+
+    ``kind``: incident, request, snapshot, candidate, verdict, rollout. ``body`` is the record itself.
+    """
+
+    id: str
+    kind: Literal["incident", "request", "snapshot", "candidate", "verdict", "rollout"]
+    cause_id: str
+    namespace: str
+    model: str
+    version: str
+    at: int
+    body: dict[str, Any]

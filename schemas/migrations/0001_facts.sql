@@ -1,0 +1,111 @@
+-- Facts and the counting protocol. Every table is ReplacingMergeTree ordered by the full identity of a row: an insert may
+-- be repeated any number of times, by anybody. Read through the views of 0003, which hide FINAL.
+
+-- One prediction as it is in the log, with the verdict of the checkpoint `seq` that first decided on it.
+CREATE TABLE IF NOT EXISTS raw_predictions
+(
+    namespace      LowCardinality(String),
+    model          LowCardinality(String),
+    prediction_id  String,
+    version        LowCardinality(String),
+    `partition`    UInt16,
+    `offset`       UInt64,
+    log_ts         DateTime64(3, 'UTC') COMMENT 'the broker''s timestamp',
+    event_time     DateTime64(3, 'UTC'),
+    role           LowCardinality(String) COMMENT 'champion, canary or shadow',
+    prediction     String,
+    score          Nullable(Float64) COMMENT 'probability of the positive class',
+    scores         String COMMENT 'JSON: class -> probability',
+    features       String COMMENT 'JSON: name -> number, string, boolean or null',
+    segments       String COMMENT 'JSON: tag -> value',
+    latency_ms     Nullable(Float64),
+    verdict        Enum8('counted' = 1, 'late' = 2, 'duplicate' = 3),
+    generation     UInt32 COMMENT 'of spec and reference',
+    seq            UInt64 COMMENT 'checkpoint of the partition; the larger number wins'
+)
+ENGINE = ReplacingMergeTree(seq)
+PARTITION BY toYYYYMMDD(log_ts)
+ORDER BY (namespace, model, prediction_id, version, `partition`, `offset`);
+
+CREATE TABLE IF NOT EXISTS raw_outcomes
+(
+    namespace      LowCardinality(String),
+    model          LowCardinality(String),
+    prediction_id  String,
+    `partition`    UInt16,
+    `offset`       UInt64,
+    log_ts         DateTime64(3, 'UTC') COMMENT 'the broker''s timestamp',
+    event_time     DateTime64(3, 'UTC'),
+    label          String,
+    positive       Nullable(UInt8) COMMENT '1 when label is the positive class',
+    verdict        Enum8('counted' = 1, 'late' = 2, 'duplicate' = 3),
+    seq            UInt64
+)
+ENGINE = ReplacingMergeTree(seq)
+PARTITION BY toYYYYMMDD(log_ts)
+ORDER BY (namespace, model, prediction_id, `partition`, `offset`);
+
+-- Events that can never be processed, with the reason and the original bytes.
+CREATE TABLE IF NOT EXISTS dead_letters
+(
+    topic        LowCardinality(String) COMMENT 'predictions or outcomes',
+    `partition`  UInt16,
+    `offset`     UInt64,
+    log_ts       DateTime64(3, 'UTC'),
+    reason       LowCardinality(String),
+    detail       String,
+    original     String COMMENT 'base64 of the value'
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (topic, `partition`, `offset`);
+
+-- What a checkpoint decided, written before the offset commit that makes it so; nobody reads it but the next owner.
+CREATE TABLE IF NOT EXISTS redo
+(
+    `partition`  UInt16,
+    seq          UInt64,
+    owner        String,
+    written_at   DateTime DEFAULT now(),
+    body         String CODEC(ZSTD(1)) COMMENT 'JSON of schemas.partials.Redo'
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY `partition`
+ORDER BY (`partition`, seq, owner)
+TTL written_at + INTERVAL 30 DAY;
+
+-- Cumulative sketches; the row of the largest seq is the state.
+CREATE TABLE IF NOT EXISTS partials
+(
+    namespace     LowCardinality(String),
+    model         LowCardinality(String),
+    generation    UInt32,
+    view          LowCardinality(String),
+    version       LowCardinality(String),
+    segment       LowCardinality(String),
+    window_start  DateTime64(3, 'UTC'),
+    name          LowCardinality(String),
+    `partition`   UInt16,
+    n             UInt64,
+    nulls         UInt64,
+    outside       UInt64,
+    sums          Array(Int128) COMMENT 'fixed point, 2^20 is 1',
+    minimum       Nullable(Float64),
+    maximum       Nullable(Float64),
+    counts        Array(UInt64),
+    seq           UInt64
+)
+ENGINE = ReplacingMergeTree(seq)
+ORDER BY (namespace, model, window_start, view, version, segment, name, generation, `partition`);
+
+CREATE TABLE IF NOT EXISTS checkpoints
+(
+    `partition`        UInt16,
+    seq                UInt64,
+    owner              String,
+    predictions_offset UInt64,
+    outcomes_offset    UInt64,
+    watermarks         String COMMENT 'JSON: namespace/model -> schemas.partials.Watermarks',
+    adoptions          String COMMENT 'JSON: list of schemas.partials.Adoption'
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (`partition`, seq, owner);

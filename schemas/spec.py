@@ -1,0 +1,248 @@
+"""What a model owner declares (``kind: Model``), what a reference is, and the record that carries both.
+
+The spec is checked by pydantic: an error names the path, the value and the valid choices. Durations are ISO-8601.
+"""
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal, Self
+
+from msgspec import Struct
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from schemas.windows import Windows
+
+NamePart = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+FeatureKind = Literal["number", "string", "boolean"]
+_DAY = timedelta(days=1)
+
+
+def milliseconds(duration: timedelta) -> int:
+    """A duration in whole milliseconds."""
+    return duration // timedelta(milliseconds=1)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FeatureSpec(_Strict):
+    """One input of the model; a value of another kind makes the event a dead letter."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    kind: FeatureKind
+
+
+class WindowSpec(_Strict):
+    """How event time is cut, and how long what is waited for."""
+
+    width: timedelta = Field(default=_DAY, description="width of the tumbling windows")
+    offset: timedelta = Field(default=timedelta(0), description="where in the day (UTC) windows start")
+    allowed_lateness: timedelta = Field(default=timedelta(hours=1), description="watermark = newest event time - this")
+    future_skew: timedelta = Field(
+        default=timedelta(hours=1), description="an event this far ahead of its record's timestamp is dead"
+    )
+    dedupe_horizon: timedelta = Field(
+        default=timedelta(days=7), description="how long (broker time) an id is remembered"
+    )
+    label_maturity: timedelta = Field(default=_DAY, description="after its end a window's performance is tested, once")
+    label_horizon: timedelta = Field(default=timedelta(days=30), description="a label further away is not paired")
+
+    @model_validator(mode="after")
+    def _sane(self) -> Self:
+        if self.width <= timedelta(0) or self.label_maturity < timedelta(0):
+            raise ValueError("width must be positive and label_maturity not negative")
+        if milliseconds(self.label_maturity) % milliseconds(self.width):
+            raise ValueError(f"label_maturity ({self.label_maturity}) must be a multiple of width ({self.width})")
+        return self
+
+
+class AlertSpec(_Strict):
+    """Hard rules; everything else is stored and shown."""
+
+    latency_p99_ms: float | None = Field(
+        default=None, gt=0, description="objective; a window above it raises an incident"
+    )
+    min_rows: int = Field(default=100, ge=1, description="fewer rows in a window: insufficient data, its own verdict")
+    min_coverage: float = Field(default=0.5, ge=0, le=1, description="share of rows with a label that a test needs")
+    labelled_loss: bool = Field(default=True, description="raise when log-loss leaves the reference band")
+    consecutive: int = Field(default=2, ge=1, description="windows in a row outside the band before it is raised")
+
+
+class RetrainingSpec(_Strict):
+    """When a retraining is asked for, and what the trainer may use."""
+
+    collect: timedelta = Field(default=30 * _DAY, description="history before the first training and reference")
+    schedule: timedelta | None = Field(default=28 * _DAY, description="a request at least this often; null: never")
+    cooldown: timedelta = Field(default=14 * _DAY, description="no request this soon after the previous one")
+    candidate_delay: timedelta = Field(default=_DAY, description="event time charged for a training")
+    history: timedelta = Field(default=365 * _DAY, description="how far back training rows go")
+    holdout: timedelta = Field(default=14 * _DAY, description="newest rows kept from the fit, for the judge")
+    budget: int = Field(default=12, ge=0, description="requests in any 365 days")
+    max_runtime: timedelta = Field(default=timedelta(minutes=10), description="wall time of the fit; more is an error")
+    max_memory_mb: int = Field(default=4096, ge=256, description="address space of the fit")
+    seed: int = 7
+
+
+class GateSpec(_Strict):
+    """The gate's numbers; losses are Brier scores. One observation is one window, never one event."""
+
+    alpha: float = Field(default=0.05, gt=0, lt=1, description="chance of a wrong promotion, however long it looks")
+    bound: float = Field(
+        default=0.02, gt=0, le=1, description="a window's mean paired difference is clipped to margin ± this"
+    )
+    bets: tuple[float, ...] = Field(
+        default=(0.1, 0.2, 0.4, 0.8), description="grid, each in (0, 1), in units of 1/bound"
+    )
+    margin_schedule: float = Field(default=0.005, ge=0, description="non-inferiority margin for scheduled requests")
+    margin_cause: float = Field(default=0.0, le=0, description="superiority margin for drift and performance requests")
+    judge_margin: float = Field(
+        default=0.005, description="mean paired difference on the held-out rows that still passes"
+    )
+    judge_segment_margin: float = Field(default=0.02, description="the same for every segment")
+    shadow_max: timedelta = Field(default=28 * _DAY, description="then the shadow ends as inconclusive")
+    guard: timedelta = Field(default=14 * _DAY, description="after a promotion the former champion shadows the new one")
+    min_pairs: int = Field(default=50, ge=1, description="pairs that make a window an observation")
+
+
+class ModelSpec(_Strict):
+    """The ``spec`` part of a model's YAML."""
+
+    task: Literal["binary"] = "binary"
+    positive_class: str = Field(description="the class whose score is the probability that is tested")
+    features: Annotated[tuple[FeatureSpec, ...], Field(min_length=1)]
+    segments: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(
+        default=(), description="tags of an event; each of their values is watched by itself, as tag=value"
+    )
+    windows: WindowSpec = WindowSpec()
+    alerts: AlertSpec = AlertSpec()
+    retraining: RetrainingSpec = RetrainingSpec()
+    gate: GateSpec = GateSpec()
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        for part, names in (("features", [feature.name for feature in self.features]), ("segments", self.segments)):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{part} declared twice: {', '.join(twice)}; name each of them once")
+        ambiguous = [tag for tag in self.segments if "=" in tag]
+        if ambiguous:
+            raise ValueError(
+                f"segments with '=': {', '.join(ambiguous)}; name the tag alone (origin, not origin=JFK): each of its "
+                "values becomes a segment tag=value"
+            )
+        return self
+
+    def grid(self) -> Windows:
+        """The windows of event time that this model is watched in."""
+        return Windows(milliseconds(self.windows.width), milliseconds(self.windows.offset))
+
+
+class Metadata(_Strict):
+    """Who the model is."""
+
+    namespace: NamePart = "default"
+    name: NamePart
+
+
+class Model(_Strict):
+    """A model owner's document: ``apiVersion: driftline/v1``, ``kind: Model``."""
+
+    apiVersion: Literal["driftline/v1"] = "driftline/v1"
+    kind: Literal["Model"] = "Model"
+    metadata: Metadata
+    spec: ModelSpec
+
+
+class FeatureReference(Struct, frozen=True):
+    """How one feature was distributed in the reference rows (built by ``detectors.reference``).
+
+    Attributes:
+        name: the feature.
+        kind: number, string or boolean.
+        n: rows.
+        nulls: rows without a value.
+        edges: interior edges of a number's bins; [] for the other kinds.
+        categories: known values of a string (most frequent first) or boolean; [] for numbers.
+        low: smallest value of a number.
+        high: largest value of a number.
+        mean: mean of a number.
+        sd: sample standard deviation of a number; 0 if it is constant.
+        counts: rows per bin or category, in the layout of ``detectors.sketch``.
+        window_n: rows of each reference window, in time order.
+        window_nulls: null rate of each reference window.
+        window_outside: share of each window's values that the *other* windows did not show: outside their
+            plausible range (``detectors.quality``), or of no category that they have. Measured against all windows
+            it would be zero by construction.
+    """
+
+    name: str
+    kind: FeatureKind
+    n: int
+    nulls: int
+    edges: list[float]
+    categories: list[str]
+    low: float | None
+    high: float | None
+    mean: float | None
+    sd: float | None
+    counts: list[int]
+    window_n: list[int]
+    window_nulls: list[float]
+    window_outside: list[float]
+
+
+class Reference(Struct, frozen=True):
+    """What normal was: per segment and feature, the scores, and the labelled loss of each reference window.
+
+    ``window_log_loss`` are out-of-sample mean log-losses, one per reference window, from which the
+    leave-one-window-out band of the labelled loss is made.
+    """
+
+    start: int
+    end: int
+    rows: int
+    features: dict[str, list[FeatureReference]]
+    score_counts: list[int]
+    window_log_loss: list[float]
+    window_rows: list[int]
+
+
+class ModelRecord(Struct, frozen=True):
+    """Value of the compacted ``models`` topic: one generation of a model's spec and reference.
+
+    It is valid for windows that start at or after ``effective_from``. Key: ``namespace/model/generation``, so that
+    compaction keeps every generation.
+    """
+
+    namespace: str
+    model: str
+    generation: int
+    effective_from: int
+    spec: dict[str, Any]
+    reference: Reference | None
+    cause_id: str
+
+    @classmethod
+    def first(cls, model: "Model") -> "ModelRecord":
+        """What an owner's document becomes: generation 0, valid from the epoch on, no reference yet."""
+        return cls(
+            namespace=model.metadata.namespace,
+            model=model.metadata.name,
+            generation=0,
+            effective_from=0,
+            spec=model.spec.model_dump(mode="json"),
+            reference=None,
+            cause_id="",
+        )
+
+    def key(self) -> bytes:
+        """Kafka key of the record."""
+        return f"{self.namespace}/{self.model}/{self.generation:06d}".encode()
+
+    def parsed(self) -> ModelSpec:
+        """The spec, checked.
+
+        Raises:
+            pydantic.ValidationError: with path and value of what is wrong.
+        """
+        return ModelSpec.model_validate(self.spec)

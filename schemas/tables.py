@@ -1,0 +1,212 @@
+"""Every ClickHouse table that driftline writes: columns and types, in order. A test holds them to the migrations."""
+
+from msgspec import Struct
+
+
+class Table(Struct, frozen=True):
+    """A table and its columns (name -> ClickHouse type, in the order of an insert)."""
+
+    name: str
+    columns: dict[str, str]
+
+
+RAW_PREDICTIONS = Table(
+    "raw_predictions",
+    {
+        "namespace": "LowCardinality(String)",
+        "model": "LowCardinality(String)",
+        "prediction_id": "String",
+        "version": "LowCardinality(String)",
+        "partition": "UInt16",
+        "offset": "UInt64",
+        "log_ts": "DateTime64(3, 'UTC')",
+        "event_time": "DateTime64(3, 'UTC')",
+        "role": "LowCardinality(String)",
+        "prediction": "String",
+        "score": "Nullable(Float64)",
+        "scores": "String",
+        "features": "String",
+        "segments": "String",
+        "latency_ms": "Nullable(Float64)",
+        "verdict": "Enum8('counted' = 1, 'late' = 2, 'duplicate' = 3)",
+        "generation": "UInt32",
+        "seq": "UInt64",
+    },
+)
+
+RAW_OUTCOMES = Table(
+    "raw_outcomes",
+    {
+        "namespace": "LowCardinality(String)",
+        "model": "LowCardinality(String)",
+        "prediction_id": "String",
+        "partition": "UInt16",
+        "offset": "UInt64",
+        "log_ts": "DateTime64(3, 'UTC')",
+        "event_time": "DateTime64(3, 'UTC')",
+        "label": "String",
+        "positive": "Nullable(UInt8)",
+        "verdict": "Enum8('counted' = 1, 'late' = 2, 'duplicate' = 3)",
+        "seq": "UInt64",
+    },
+)
+
+DEAD_LETTERS = Table(
+    "dead_letters",
+    {
+        "topic": "LowCardinality(String)",
+        "partition": "UInt16",
+        "offset": "UInt64",
+        "log_ts": "DateTime64(3, 'UTC')",
+        "reason": "LowCardinality(String)",
+        "detail": "String",
+        "original": "String",
+    },
+)
+
+REDO = Table(
+    "redo",
+    {
+        "partition": "UInt16",
+        "seq": "UInt64",
+        "owner": "String",
+        "body": "String",
+    },
+)
+
+PARTIALS = Table(
+    "partials",
+    {
+        "namespace": "LowCardinality(String)",
+        "model": "LowCardinality(String)",
+        "generation": "UInt32",
+        "view": "LowCardinality(String)",
+        "version": "LowCardinality(String)",
+        "segment": "LowCardinality(String)",
+        "window_start": "DateTime64(3, 'UTC')",
+        "name": "LowCardinality(String)",
+        "partition": "UInt16",
+        "n": "UInt64",
+        "nulls": "UInt64",
+        "outside": "UInt64",
+        "sums": "Array(Int128)",
+        "minimum": "Nullable(Float64)",
+        "maximum": "Nullable(Float64)",
+        "counts": "Array(UInt64)",
+        "seq": "UInt64",
+    },
+)
+
+CHECKPOINTS = Table(
+    "checkpoints",
+    {
+        "partition": "UInt16",
+        "seq": "UInt64",
+        "owner": "String",
+        "predictions_offset": "UInt64",
+        "outcomes_offset": "UInt64",
+        "watermarks": "String",
+        "adoptions": "String",
+    },
+)
+
+REPORTS = Table(
+    "reports",
+    {
+        "namespace": "LowCardinality(String)",
+        "model": "LowCardinality(String)",
+        "at": "DateTime64(3, 'UTC')",
+        "body": "String",
+        "state": "String",
+    },
+)
+
+METRICS = Table(
+    "metrics",
+    {
+        "namespace": "LowCardinality(String)",
+        "model": "LowCardinality(String)",
+        "generation": "UInt32",
+        "window_start": "DateTime64(3, 'UTC')",
+        "view": "LowCardinality(String)",
+        "version": "LowCardinality(String)",
+        "segment": "LowCardinality(String)",
+        "name": "LowCardinality(String)",
+        "metric": "LowCardinality(String)",
+        "value": "Nullable(Float64)",
+        "n": "UInt64",
+        "coverage": "Nullable(Float64)",
+        "revision": "UInt64",
+    },
+)
+
+INCIDENTS = Table(
+    "incidents",
+    {
+        "namespace": "LowCardinality(String)",
+        "model": "LowCardinality(String)",
+        "id": "String",
+        "opened": "DateTime64(3, 'UTC')",
+        "updated": "DateTime64(3, 'UTC')",
+        "state": "Enum8('open' = 1, 'resolved' = 2)",
+        "conditions": "UInt32",
+        "body": "String",
+        "revision": "UInt64",
+    },
+)
+
+ROLLOUTS = Table(
+    "rollouts",
+    {
+        "namespace": "LowCardinality(String)",
+        "model": "LowCardinality(String)",
+        "at": "DateTime64(3, 'UTC')",
+        "body": "String",
+        "state": "String",
+    },
+)
+
+PAIRED_WINDOWS = Table(
+    "paired_windows",
+    {
+        "namespace": "LowCardinality(String)",
+        "model": "LowCardinality(String)",
+        "window_start": "DateTime64(3, 'UTC')",
+        "challenger": "LowCardinality(String)",
+        "champion": "LowCardinality(String)",
+        "n": "UInt64",
+        "difference": "Nullable(Float64)",
+        "e_better": "Float64",
+        "e_worse": "Float64",
+        "clipped": "Float64",
+    },
+)
+
+AUDIT = Table(
+    "audit",
+    {
+        "namespace": "LowCardinality(String)",
+        "model": "LowCardinality(String)",
+        "kind": "LowCardinality(String)",
+        "id": "String",
+        "cause_id": "String",
+        "version": "LowCardinality(String)",
+        "at": "DateTime64(3, 'UTC')",
+        "body": "String",
+    },
+)
+
+TABLES: tuple[Table, ...] = (
+    RAW_PREDICTIONS,
+    RAW_OUTCOMES,
+    DEAD_LETTERS,
+    REDO,
+    PARTIALS,
+    CHECKPOINTS,
+    REPORTS,
+    METRICS,
+    INCIDENTS,
+    ROLLOUTS,
+    PAIRED_WINDOWS,
+    AUDIT,
+)
