@@ -1,0 +1,5 @@
+"""Mathematics of driftline: numpy in, frozen dataclass out; no clock, no I/O, no state.
+
+Reading order: ``sketch`` (what is counted), ``reference`` (what normal was), ``distances``, ``quality``, ``latency``,
+``performance`` (what a window says), ``bands`` (what is normal for a loss), ``gate`` (when a candidate has won).
+"""
