@@ -1,0 +1,1 @@
+"""ClickHouse: one client for everybody, with retries, migrations and names for tables."""
