@@ -1,0 +1,1 @@
+"""The stack on one machine: a local Kafka, an embedded ClickHouse, and the official images for docker compose."""

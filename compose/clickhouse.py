@@ -1,0 +1,102 @@
+"""An embedded ClickHouse: the chDB engine in a process of its own behind ClickHouse's HTTP interface.
+
+``python -m compose.clickhouse --path DIR --port N`` serves it, :class:`LocalClickHouse` starts and stops it, and
+clickhouse-connect, curl and Grafana see a ClickHouse server. For development, tests and one-machine runs only: there
+is no authentication, and it listens on 127.0.0.1 alone. Access rights, quotas and replication need a real server.
+"""
+
+import argparse
+import contextlib
+import sys
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from compose.process import ServerProcess, answers, remembered_ports
+
+
+class LocalClickHouse:
+    """One embedded ClickHouse as a process of its own; its data survive stop, kill and start.
+
+    Args:
+        root: directory of data, log and remembered port. One process may use it at a time.
+        port: of the HTTP interface; default: the one remembered in ``root``, else a free one.
+    """
+
+    def __init__(self, root: Path, *, port: int | None = None) -> None:
+        self.root = root.resolve()
+        self.url = ""
+        self._port = port
+        self._process = ServerProcess("clickhouse", self.root)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server while it runs, else None."""
+        return self._process.pid
+
+    @property
+    def version(self) -> str:
+        """Version of the engine, asked from the running server."""
+        with urllib.request.urlopen(f"{self.url}/?query=SELECT+version()", timeout=10) as answer:  # noqa: S310
+            return str(answer.read().decode().strip())
+
+    def start(self, *, patience: float = 60.0) -> str:
+        """Start the server, wait until it answers and return its URL, ``http://127.0.0.1:PORT``.
+
+        Raises:
+            compose.process.ServerError: it does not start; the message quotes the end of its log.
+        """
+        port = remembered_ports(self.root, {"http": self._port})["http"]
+        self.url = f"http://127.0.0.1:{port}"
+        self._process.start(
+            [sys.executable, "-m", "compose.clickhouse", "--path", str(self.root / "data"), "--port", str(port)],
+            port=port,
+            ready=lambda: answers(port) and _pings(self.url),
+            patience=patience,
+            # One time zone on every machine; the module is found wherever the caller was started.
+            env={"TZ": "UTC", "PYTHONPATH": str(Path(__file__).parent.parent)},
+            cwd=self.root,
+        )
+        return self.url
+
+    def stop(self) -> None:
+        """Stop the server in order; waits."""
+        self._process.stop()
+
+    def kill(self) -> None:
+        """Kill the server (SIGKILL), as a crash would."""
+        self._process.kill()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _pings(url: str) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/ping", timeout=2) as answer:  # noqa: S310
+        return bool(answer.status == 200)
+    return False
+
+
+def main() -> None:
+    """Serve one directory until SIGTERM or Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m compose.clickhouse", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--path", type=Path, required=True, help="directory of the data")
+    parser.add_argument("--port", type=int, default=8123, help="port on 127.0.0.1 (default: 8123)")
+    parser.add_argument("--max-body-mb", type=int, default=256, help="largest request, packed or not (default: 256)")
+    options = parser.parse_args()
+
+    # Loads the engine (hundreds of MB): only this process needs it, not everybody who starts it.
+    from compose.clickhouse_http import serve  # noqa: PLC0415
+
+    serve(options.path, port=options.port, max_body=options.max_body_mb * 2**20)
+
+
+if __name__ == "__main__":
+    main()
