@@ -1,0 +1,297 @@
+"""The one function that makes work durable, and how its result is made visible, by the owner or by the next one."""
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import structlog
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from schemas.events import Outcome, Prediction
+from schemas.partials import PartialMessage, Redo, Watermarks, model_key
+from schemas.settings import Settings
+from schemas.tables import CHECKPOINTS, DEAD_LETTERS, PARTIALS, RAW_OUTCOMES, RAW_PREDICTIONS, REDO
+from schemas.windows import NEVER
+from streams.aggregate.decode import MAX_BYTES, Dead
+from streams.aggregate.state import NOBODY, Accepted, State
+from warehouse.client import Warehouse
+
+log = structlog.get_logger()
+
+POINTER_FORMAT = "1"
+KEPT_WINDOWS = 500
+"""Windows of all models whose sketches stay in memory; older ones are read again when a label touches them."""
+
+_NO_WATERMARKS = Watermarks(NEVER, NEVER)
+_FLUSH_SECONDS = 60.0
+_ROWS_PER_INSERT = 50_000
+
+
+class CommitRefused(Exception):
+    """The commit did not succeed, or nobody knows: the work is not ours any more. Drop the state and join again."""
+
+
+class NotDelivered(RuntimeError):
+    """Kafka did not acknowledge a message that it must have."""
+
+
+@dataclass
+class Outputs:
+    """Where checkpoints go. ``reached`` is told of each step done, ``C0`` to ``C7``; tests kill the process there."""
+
+    settings: Settings
+    warehouse: Warehouse
+    producer: Producer
+    reached: Callable[[str], None]
+
+    def send(self, messages: Sequence[tuple[str, bytes, bytes, dict[str, str]]]) -> None:
+        """Produce (topic, key, value, headers) and wait until all are acknowledged.
+
+        Raises:
+            NotDelivered: one was refused, or not acknowledged in time.
+        """
+        failed: list[str] = []
+
+        def delivered(error: Any, _message: Any) -> None:
+            if error is not None:
+                failed.append(str(error))
+
+        for topic, key, value, headers in messages:
+            encoded: list[tuple[str, str | bytes | None]] = list(headers.items())
+            while True:
+                try:
+                    self.producer.produce(topic, value, key, headers=encoded, on_delivery=delivered)
+                    break
+                except BufferError:
+                    self.producer.poll(0.1)
+        waiting = self.producer.flush(_FLUSH_SECONDS)
+        if waiting or failed:
+            raise NotDelivered(
+                f"Kafka did not acknowledge {waiting or len(failed)} messages"
+                f"{': ' + failed[0] if failed else f' in {_FLUSH_SECONDS:g} s'}. They are sent again after a restart."
+            )
+
+
+def pointer(seq: int, owner: str) -> str:
+    """Metadata of the committed offset: which checkpoint was decided."""
+    return f"{POINTER_FORMAT}:{seq}:{owner}"
+
+
+def checkpoint(states: Sequence[State], consumer: Consumer, out: Outputs) -> None:
+    """Make durable, in order, all that the given partitions have done since their last checkpoint.
+
+    Each step is one request for all partitions and is finished before the next begins. After C4 the checkpoint is
+    decided, and everything that follows may be repeated by anybody, any number of times.
+
+    - C1 insert raw rows and dead letters into tables; repeated until acknowledged.
+    - C2 produce dead letters; wait for the acknowledgements.
+    - C3 insert the redo record, under (partition, seq, owner): nobody reads it yet.
+    - C4 commit all offsets with the pointers, synchronously: **the decision**, fenced by the group coordinator.
+    - C5 insert into ``partials``.
+    - C6 insert into ``checkpoints``: a head never vouches for rows that are not there.
+    - C7 publish one message per partition and model; wait for the acknowledgements.
+
+    Raises:
+        CommitRefused: C4 was anything but a success. Never retry it: an unanswered request may land later.
+        NotDelivered: Kafka did not acknowledge C2 or C7.
+    """
+    redos = [_redo(state) for state in states]
+    out.reached("C0")
+
+    # C1 raw rows and dead letters
+    for table, side, row in ((RAW_PREDICTIONS, 0, _prediction_row), (RAW_OUTCOMES, 1, _outcome_row)):
+        rows = [row(item, state.seq + 1) for state in states for item in state.accepted[side]]
+        for start in range(0, len(rows), _ROWS_PER_INSERT):
+            out.warehouse.insert_columns(table, list(zip(*rows[start : start + _ROWS_PER_INSERT], strict=True)))
+    dead = [letter for state in states for letter in state.dead]
+    out.warehouse.insert(DEAD_LETTERS, [_dead_row(letter) for letter in dead])
+    out.reached("C1")
+
+    # C2 dead letters, on their topic
+    out.send([_dead_message(letter, out.settings) for letter in dead])
+    out.reached("C2")
+
+    # C3 redo record
+    out.warehouse.insert(REDO, [[r.partition, r.seq, r.owner, msgspec.json.encode(r).decode()] for r in redos])
+    out.reached("C3")
+
+    # C4 the decision
+    _commit(redos, consumer, out.settings)
+    out.reached("C4")
+
+    # C5 - C7
+    reveal(redos, out)
+    for state, redo in zip(states, redos, strict=True):
+        state.committed(redo.seq, KEPT_WINDOWS)
+
+
+def reveal(redos: Sequence[Redo], out: Outputs) -> None:
+    """C5 - C7 of decided checkpoints: make them visible. Repeatable by anyone.
+
+    Raises:
+        NotDelivered: Kafka did not acknowledge C7.
+    """
+    # C5 partials
+    out.warehouse.insert(PARTIALS, [row for redo in redos for row in _partial_rows(redo)])
+    out.reached("C5")
+
+    # C6 heads
+    out.warehouse.insert(CHECKPOINTS, [_head_row(redo) for redo in redos])
+    out.reached("C6")
+
+    # C7 messages; the tallies that belong to no model have no reader
+    topic = out.settings.topic("partials")
+    out.send(
+        [
+            (
+                topic,
+                f"{message.partition}/{model_key(message.namespace, message.model)}".encode(),
+                msgspec.json.encode(message),
+                {},
+            )
+            for redo in redos
+            for message in redo.messages
+            if model_key(message.namespace, message.model) != NOBODY
+        ]
+    )
+    out.reached("C7")
+
+
+def _redo(state: State) -> Redo:
+    """All that the next checkpoint of a partition decides."""
+    seq, positions = state.seq + 1, (state.positions[0], state.positions[1])
+    watermarks = state.frozen_watermarks()
+    models = [*watermarks, *({NOBODY} & {key for key, _ in state.changed})]
+    return Redo(
+        partition=state.partition,
+        seq=seq,
+        owner=state.owner,
+        positions=positions,
+        watermarks=watermarks,
+        adoptions=list(state.adoptions),
+        messages=[
+            PartialMessage(
+                namespace=key.split("/", 1)[0],
+                model=key.split("/", 1)[1],
+                partition=state.partition,
+                seq=seq,
+                owner=state.owner,
+                watermarks=watermarks.get(key, _NO_WATERMARKS),
+                positions=positions,
+                sketches=state.rows(key),
+            )
+            for key in models
+        ],
+    )
+
+
+def _commit(redos: Sequence[Redo], consumer: Consumer, settings: Settings) -> None:
+    predictions, outcomes = settings.topic("predictions"), settings.topic("outcomes")
+    offsets = []
+    for redo in redos:
+        offsets.append(TopicPartition(predictions, redo.partition, redo.positions[0], pointer(redo.seq, redo.owner)))
+        offsets.append(TopicPartition(outcomes, redo.partition, redo.positions[1]))
+    try:
+        answers = consumer.commit(offsets=offsets, asynchronous=False)
+    except KafkaException as error:
+        raise CommitRefused(str(error)) from error
+    refused = [f"{a.topic}[{a.partition}]: {a.error}" for a in answers or () if a.error is not None]
+    if refused or len(answers or ()) != len(offsets):
+        raise CommitRefused("; ".join(refused) or f"{len(answers or ())} answers to {len(offsets)} offsets")
+
+
+def _prediction_row(item: Accepted, seq: int) -> tuple[Any, ...]:
+    event, record = item.event, item.record
+    assert isinstance(event, Prediction)  # noqa: S101  for the type checker
+    return (
+        event.namespace,
+        event.model,
+        event.prediction_id,
+        event.version,
+        record.partition,
+        record.offset,
+        record.log_ts,
+        item.event_time,
+        event.role,
+        _text(event.prediction),
+        item.score,
+        _json(event.scores),
+        _json(event.features),
+        _json(event.segments),
+        event.latency_ms,
+        item.verdict,
+        item.generation.number,
+        seq,
+    )
+
+
+def _outcome_row(item: Accepted, seq: int) -> tuple[Any, ...]:
+    event, record = item.event, item.record
+    assert isinstance(event, Outcome)  # noqa: S101  for the type checker
+    return (
+        event.namespace,
+        event.model,
+        event.prediction_id,
+        record.partition,
+        record.offset,
+        record.log_ts,
+        item.event_time,
+        _text(event.label),
+        item.positive,
+        item.verdict,
+        seq,
+    )
+
+
+def _dead_row(letter: Dead) -> list[Any]:
+    record = letter.record
+    original = base64.b64encode(record.value or b"").decode()
+    return [
+        record.topic, record.partition, record.offset, record.log_ts, letter.reason, letter.detail, original
+    ]  # fmt: skip
+
+
+def _dead_message(letter: Dead, settings: Settings) -> tuple[str, bytes, bytes, dict[str, str]]:
+    record = letter.record
+    topic = settings.topic(record.topic)
+    headers = {
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "topic": topic,
+        "partition": str(record.partition),
+        "offset": str(record.offset),
+    }
+    key = f"{topic}/{record.partition}/{record.offset}".encode()
+    # Only what is too large is cut; the table has it whole.
+    return settings.topic("dead-letters"), key, (record.value or b"")[:MAX_BYTES], headers
+
+
+def _partial_rows(redo: Redo) -> list[list[Any]]:
+    return [
+        [
+            message.namespace, message.model, row.generation, row.view, row.version, row.segment, row.window_start,
+            row.name, redo.partition, row.n, row.nulls, row.outside, row.sums, row.minimum, row.maximum, row.counts,
+            redo.seq,
+        ]
+        for message in redo.messages
+        for row in message.sketches
+    ]  # fmt: skip
+
+
+def _head_row(redo: Redo) -> list[Any]:
+    return [
+        redo.partition, redo.seq, redo.owner, *redo.positions, _json(redo.watermarks), _json(redo.adoptions)
+    ]  # fmt: skip
+
+
+def _text(value: Any) -> str:
+    """A label as people write it: ``late``, ``true``, ``1``."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return _json(value)
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

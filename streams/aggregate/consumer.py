@@ -1,0 +1,284 @@
+"""The loop: read both topics, classify, count, and checkpoint when it is time; and what happens at a rebalance."""
+
+import threading
+from collections.abc import Callable, Mapping
+from itertools import chain
+from typing import Any
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from schemas.settings import Settings
+from schemas.topics import TopicName
+from streams.aggregate.assign import CannotContinue, assign
+from streams.aggregate.breaker import Breaker
+from streams.aggregate.checkpoint import CommitRefused, Outputs, checkpoint
+from streams.aggregate.classify import classify
+from streams.aggregate.decode import Record
+from streams.aggregate.idle import Watch, adopt, targets
+from streams.aggregate.models import Models, ModelsReader
+from streams.aggregate.sketches import sketch
+from streams.aggregate.state import SIDES, State
+from warehouse.client import Warehouse
+
+log = structlog.get_logger()
+
+_BATCH = 10_000
+_POLL_SECONDS = 0.01
+_SETTLE_SECONDS = 0.05
+"""After a watermark has passed a window's end, the rest of what was sent with it is waited for this long."""
+
+_PENDING_EVENTS = 100_000
+"""A checkpoint is made when this many events wait for it, so that memory stays bounded."""
+
+_MAX_POLL_MS = 900_000
+"""Longer than the warehouse's patience: an outage of ClickHouse is waited for inside a poll."""
+
+_REJOIN_SECONDS = 0.5
+
+# A message carries a whole checkpoint of a model: megabytes of counts, mostly zeros, when a backlog of many windows is
+# read. Kafka's limit is on the compressed size; gzip is what every client can read without another library.
+PRODUCER = {"linger.ms": 0, "compression.type": "gzip", "message.max.bytes": 64_000_000}
+
+Batches = dict[int, tuple[list[Record], list[Record]]]
+
+
+class Member:
+    """One membership in the group, from joining to leaving; its states never outlive an assignment."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        models: Models,
+        reader: ModelsReader,
+        out: Outputs,
+        breaker: Breaker,
+        now: Callable[[], float],
+        owner_id: Callable[[], str],
+    ) -> None:
+        self._settings = settings
+        self._models = models
+        self._reader = reader
+        self._out = out
+        self._breaker = breaker
+        self._now = now
+        self._owner_id = owner_id
+        self._sides = {settings.topic(topic): side for side, topic in enumerate(SIDES)}
+        self._states: dict[int, State] = {}
+        self._assigned: list[int] | None = None
+        self._failure: BaseException | None = None
+        self._checkpointed = now()
+        self._watch = Watch(settings.idle_after_seconds, self._checkpointed)
+        self._crossed_at: float | None = None
+        self._consumer = Consumer(
+            settings.consumer(
+                settings.group("aggregate"),
+                **{
+                    "partition.assignment.strategy": "range",
+                    "enable.partition.eof": True,
+                    "max.poll.interval.ms": _MAX_POLL_MS,
+                    # Positions are always given; one that is out of range means that events were deleted unread.
+                    "auto.offset.reset": "error",
+                },
+            )
+        )
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set, then checkpoint and leave.
+
+        Raises:
+            CommitRefused: somebody else may own the partitions; join again.
+            KafkaException: the same.
+        """
+        self._consumer.subscribe(
+            list(self._sides), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+        try:
+            while not stop.is_set():
+                self._turn()
+            self._checkpoint()
+        finally:
+            self._states = {}
+            self._consumer.close()
+
+    def _turn(self) -> None:
+        # Before anything that can take long: a turn that stalls must not take its own silence for the logs'.
+        began = self._now()
+        messages = self._consumer.consume(_BATCH, _POLL_SECONDS)
+        if self._failure is not None:
+            raise self._failure
+        if self._assigned is not None:
+            self._start(self._assigned)
+            return
+        batches = self._sort(messages)
+        if batches:
+            self._process(batches)
+        if self._due():
+            self._checkpoint()
+            self._breaker.check()
+        self._adopt_if_idle(began)
+
+    # A callback runs inside consume(): it only notes what the loop must do, except that a revoke must finish there.
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._assigned = sorted({p.partition for p in partitions})
+        consumer.assign([])
+
+    def _on_revoke(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        try:
+            self._checkpoint()
+        except Exception as error:  # an exception must not cross librdkafka; the loop raises it
+            self._failure = error
+        self._drop()
+
+    def _on_lost(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        log.warning("aggregate.lost", partitions=sorted(self._states))
+        self._drop()
+
+    def _drop(self) -> None:
+        self._states, self._assigned, self._crossed_at = {}, None, None
+
+    def _start(self, partitions: list[int]) -> None:
+        self._assigned = None
+        self._reader.read()
+        now = self._now()
+        self._states = assign(partitions, self._consumer, self._models, self._out, owner=self._owner_id(), now=now)
+        self._checkpointed, self._watch = now, Watch(self._settings.idle_after_seconds, now)
+        self._consumer.assign(
+            [
+                TopicPartition(topic, p, state.positions[side])
+                for p, state in self._states.items()
+                for topic, side in self._sides.items()
+            ]
+        )
+
+    def _sort(self, messages: list[Message]) -> Batches:
+        """Records by partition and topic, in offset order; errors and ends of logs are dealt with."""
+        batches: Batches = {}
+        for message in messages:
+            error = message.error()
+            partition, topic = message.partition(), message.topic()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                raise _helpful(error, self._settings)
+            state = self._states.get(partition if partition is not None else -1)
+            if state is None or topic is None or partition is None:
+                continue
+            side = self._sides[topic]
+            state.at_end[side] = error is not None
+            offset = message.offset()
+            if error is None and offset is not None and offset >= state.positions[side]:
+                record = Record(
+                    SIDES[side], partition, offset, message.timestamp()[1], message.value(), _headers(message)
+                )
+                batches.setdefault(partition, ([], []))[side].append(record)
+        return batches
+
+    def _process(self, batches: Batches) -> None:
+        # A generation that was published before an event was sent must be known before the event is counted.
+        self._reader.read()
+        now = self._now()
+        for partition, batch in batches.items():
+            state = self._states[partition]
+            verdicts = classify(state, self._models, batch, now)
+            state.add(sketch(verdicts), self._out.warehouse)
+            for topic, (events, dead) in zip(SIDES, verdicts.events, strict=True):
+                self._breaker.count(topic, events, dead)
+
+    def _due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        states = self._states.values()
+        dirty = [state for state in states if state.dirty()]
+        if not dirty:
+            return False
+        now = self._now()
+        if any(state.crossed for state in dirty):
+            self._crossed_at = self._crossed_at or now
+            settled = all(chain.from_iterable(state.at_end for state in states))
+            if settled or now - self._crossed_at >= _SETTLE_SECONDS:
+                return True
+        pending = sum(len(side) for state in dirty for side in state.accepted)
+        return pending >= _PENDING_EVENTS or now - self._checkpointed >= self._settings.checkpoint_seconds
+
+    def _checkpoint(self) -> None:
+        dirty = [state for state in self._states.values() if state.dirty()]
+        if dirty:
+            checkpoint(dirty, self._consumer, self._out)
+        self._checkpointed, self._crossed_at = self._now(), None
+
+    def _adopt_if_idle(self, began: float) -> None:
+        if found := self._watch.look(self._states, self._models, began):
+            self._checkpoint()
+            raised = targets(found, self._models, self._out.warehouse)
+            # Both may have waited for ClickHouse, while events came that must not be late.
+            if raised and not self._watch.stalled(self._now()):
+                adopt(raised, self._models)
+                self._checkpoint()
+
+
+def run(
+    settings: Settings,
+    warehouse: Warehouse,
+    *,
+    now: Callable[[], float],
+    owner_id: Callable[[], str],
+    stop: threading.Event,
+    reached: Callable[[str], None] = lambda _point: None,
+) -> None:
+    """Stage 1: count predictions and outcomes exactly, until ``stop`` is set.
+
+    Args:
+        settings: of the installation.
+        warehouse: ClickHouse, migrated.
+        now: seconds of a monotonic clock, for checkpoints and the idle rule; it never decides about an event.
+        owner_id: a fresh name for each assignment, never used again.
+        stop: set it to checkpoint and leave.
+        reached: told of each finished step of a checkpoint, ``C0`` (none yet) to ``C7``; tests end the process there.
+
+    Raises:
+        CannotContinue: topics, offsets and tables do not belong together; the text says what to do.
+        BreakerOpen: most of a topic is dead letters.
+    """
+    models = Models()
+    reader = ModelsReader(settings, models)
+    try:
+        _check_partitions(settings, reader.partition_counts())
+        out = Outputs(settings, warehouse, Producer(settings.producer(**PRODUCER)), reached)
+        breaker = Breaker(settings.dead_letter_ratio, settings.dead_letter_min)
+        while not stop.is_set():
+            try:
+                member = Member(
+                    settings, models=models, reader=reader, out=out, breaker=breaker, now=now, owner_id=owner_id
+                )
+                member.run(stop)
+            except (CommitRefused, KafkaException) as error:
+                log.warning("aggregate.joins_again", error=str(error))
+                stop.wait(_REJOIN_SECONDS)
+    finally:
+        reader.close()
+
+
+def _check_partitions(settings: Settings, found: Mapping[str, int]) -> None:
+    names: tuple[TopicName, ...] = ("models", *SIDES, "partials", "dead-letters")
+    for name in names:
+        topic, expected = settings.topic(name), settings.partitions(name)
+        if found.get(topic) != expected:
+            raise CannotContinue(
+                f"topic {topic} has {found.get(topic, 0)} partitions, the settings say {expected}. Create it so, or "
+                "set DRIFTLINE_SOURCE_PARTITIONS to what predictions and outcomes have. The number cannot change while "
+                "there are events: an id would move to another partition and lose its history."
+            )
+
+
+def _helpful(error: KafkaError, settings: Settings) -> Exception:
+    if error.code() == KafkaError._AUTO_OFFSET_RESET:
+        return CannotContinue(
+            f"events were deleted from Kafka before they were counted: {error.str()}. Raise retention.ms of the source "
+            f"topics; to go on with what is left, stop all aggregators, and commit for the group "
+            f"{settings.group('aggregate')} the first offsets that exist, with the metadata that is committed now."
+        )
+    return KafkaException(error)
+
+
+def _headers(message: Message) -> Any:
+    return message.headers()

@@ -1,0 +1,125 @@
+"""From the bytes of a record to an event, or to the reason why it can never be one.
+
+Everything here is a function of the record alone. What also needs the model's spec is checked in ``classify``.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from schemas.events import (
+    CE_SPECVERSION,
+    CE_TYPES,
+    SOURCE_EVENTS,
+    Outcome,
+    Prediction,
+    Progress,
+    SourceTopic,
+)
+
+Reason = Literal[
+    "undecodable",  # not JSON, or not UTF-8
+    "invalid",  # JSON, but not the event that the topic or the headers promise
+    "too_large",  # more than MAX_BYTES
+    "unknown_model",  # no spec for (namespace, model)
+    "wrong_kind",  # a feature's value is not of the kind that the spec declares
+    "missing_score",  # no probability of the positive class
+    "unknown_label",  # a number that is neither 0 nor 1
+    "from_future",  # event time further ahead of the broker's timestamp than the spec's future_skew
+]
+"""Why an event is dead."""
+
+MAX_BYTES: Final = 500_000
+"""Largest event, in bytes: a dead letter carries it whole, with its headers, below Kafka's usual limit of 1 MB."""
+
+Headers = list[tuple[str, bytes | None]] | None
+Event = Prediction | Outcome | Progress
+
+
+# Structs without garbage collection, here and wherever there is one object per event: there are no cycles to find, and
+# the collector would walk through all of them again and again, for half of the time.
+class Record(Struct, frozen=True, gc=False):
+    """A record of a source topic as it is in the log; ``log_ts`` is the broker's timestamp in milliseconds."""
+
+    topic: SourceTopic
+    partition: int
+    offset: int
+    log_ts: int
+    value: bytes | None
+    headers: Headers = None
+
+
+class Dead(Struct, frozen=True, gc=False):
+    """A record that can never be processed; ``detail`` names the field."""
+
+    record: Record
+    reason: Reason
+    detail: str
+
+
+class Refused(Exception):
+    """An event is dead, for this reason."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason: Reason = reason
+        self.detail = detail
+
+
+_DECODERS: dict[type, msgspec.json.Decoder[Event]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (Prediction, Outcome, Progress)
+}
+
+
+class _Untyped(msgspec.Struct, tag="", tag_field="type"):
+    """Nothing; a union makes msgspec ask for the tag, which it takes for granted when there is one type only."""
+
+
+_PROGRESS = msgspec.json.Decoder(Progress | _Untyped)
+
+
+def decode(record: Record) -> Event:
+    """The event of a record: bare JSON, or CloudEvents 1.0 in Kafka's binary mode.
+
+    Raises:
+        Refused: it is none; with the reason and the field.
+    """
+    value = record.value
+    if not value:
+        raise Refused("undecodable", "empty value")
+    if len(value) > MAX_BYTES:
+        raise Refused("too_large", f"{len(value)} bytes, at most {MAX_BYTES}")
+    kind: type = SOURCE_EVENTS[record.topic]
+    promised = _promised(record) if record.headers else None
+    try:
+        return _DECODERS[promised or kind].decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if promised is None and (progress := _progress(value)) is not None:
+            return progress
+        if isinstance(error, msgspec.ValidationError):
+            raise Refused("invalid", str(error)) from error
+        raise Refused("undecodable", str(error)) from error
+
+
+def _promised(record: Record) -> type | None:
+    """The event type that CloudEvents headers promise; None without such headers."""
+    headers = {name: value for name, value in record.headers or () if name.startswith("ce_")}
+    if not headers:
+        return None
+    version = (headers.get("ce_specversion") or b"").decode(errors="replace")
+    if version != CE_SPECVERSION:
+        raise Refused("invalid", f"ce_specversion is {version!r}, must be {CE_SPECVERSION!r}")
+    name = (headers.get("ce_type") or b"").decode(errors="replace")
+    fitting = {n: t for n, t in CE_TYPES.items() if t in (SOURCE_EVENTS[record.topic], Progress)}
+    if name not in fitting:
+        raise Refused("invalid", f"ce_type is {name!r}, on {record.topic} it must be one of {', '.join(fitting)}")
+    return fitting[name]
+
+
+def _progress(value: bytes) -> Progress | None:
+    try:
+        found = _PROGRESS.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return found if isinstance(found, Progress) else None

@@ -1,0 +1,169 @@
+"""The generations of every model's spec and reference, as the compacted ``models`` topic tells them."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+import structlog
+from pydantic import ValidationError
+
+from bus.compacted import CompactedReader, Entry
+from schemas.partials import ALL, model_key
+from schemas.settings import Settings
+from schemas.spec import FeatureKind, FeatureReference, ModelRecord, ModelSpec, milliseconds
+from schemas.windows import Windows
+
+log = structlog.get_logger()
+
+_ACCEPTED: dict[FeatureKind, type] = {"number": float, "string": str, "boolean": bool}
+_REMEMBERED_SHAPES = 10_000
+
+
+@dataclass
+class Generation:
+    """One spec with its reference, prepared for the hot path. All durations are in milliseconds."""
+
+    record: ModelRecord
+    spec: ModelSpec
+    grid: Windows
+    features: tuple[str, ...]
+    kinds: tuple[type, ...]
+    tags: tuple[str, ...]
+    references: dict[str, FeatureReference]
+    lateness: int
+    future_skew: int
+    dedupe_horizon: int
+    maturity: int
+    label_horizon: int
+    shapes: set[tuple[type, ...]] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, record: ModelRecord) -> "Generation":
+        """Prepare a record.
+
+        Raises:
+            pydantic.ValidationError: the spec is not valid.
+        """
+        spec = record.parsed()
+        windows = spec.windows
+        references = record.reference.features.get(ALL, []) if record.reference else []
+        return cls(
+            record=record,
+            spec=spec,
+            grid=spec.grid(),
+            features=tuple(feature.name for feature in spec.features),
+            kinds=tuple(_ACCEPTED[feature.kind] for feature in spec.features),
+            tags=spec.segments,
+            references={reference.name: reference for reference in references},
+            lateness=milliseconds(windows.allowed_lateness),
+            future_skew=milliseconds(windows.future_skew),
+            dedupe_horizon=milliseconds(windows.dedupe_horizon),
+            maturity=milliseconds(windows.label_maturity),
+            label_horizon=milliseconds(windows.label_horizon),
+        )
+
+    @property
+    def number(self) -> int:
+        """The generation's number, part of the identity of everything counted under it."""
+        return self.record.generation
+
+    def wrong_kind(self, values: tuple[object, ...]) -> str | None:
+        """Name the first feature whose value is not of its kind, None when all are.
+
+        Args:
+            values: one per feature, in the order of ``features``; None is a missing value and always right.
+        """
+        shape = tuple(map(type, values))
+        if shape in self.shapes:
+            return None
+        for name, kind, found in zip(self.features, self.kinds, shape, strict=True):
+            if found not in (kind, type(None)):
+                return f"$.features.{name}: expected {kind.__name__}, got {found.__name__}"
+        if len(self.shapes) < _REMEMBERED_SHAPES:
+            self.shapes.add(shape)
+        return None
+
+
+class Models:
+    """Every known model and its generations."""
+
+    def __init__(self) -> None:
+        self._generations: dict[str, list[Generation]] = {}
+
+    def learn(self, record: ModelRecord) -> None:
+        """Add a generation, or replace it by a newer record of the same number."""
+        key = model_key(record.namespace, record.model)
+        others = [g for g in self._generations.get(key, []) if g.number != record.generation]
+        self._generations[key] = sorted([*others, Generation.of(record)], key=lambda g: -g.number)
+
+    def names(self) -> list[str]:
+        """``namespace/model`` of every known model, sorted."""
+        return sorted(self._generations)
+
+    def generations(self, key: str) -> list[Generation]:
+        """Generations of a model, the newest first; empty when the model is unknown."""
+        return self._generations.get(key, [])
+
+    def at(self, key: str, event_time: int) -> tuple[Generation, int] | None:
+        """The generation that an event belongs to, and the start of its window.
+
+        It is the newest with ``effective_from <= window start``, or the oldest when all take effect later. None when
+        the model is unknown.
+        """
+        generations = self._generations.get(key)
+        if not generations:
+            return None
+        for generation in generations:
+            start = generation.grid.start(event_time)
+            if generation.record.effective_from <= start:
+                break
+        return generation, start
+
+    def numbered(self, key: str, number: int) -> Generation | None:
+        """The generation with this number."""
+        return next((g for g in self.generations(key) if g.number == number), None)
+
+
+class ModelsReader:
+    """Teaches :class:`Models` what the ``models`` topic says, whenever asked."""
+
+    def __init__(self, settings: Settings, models: Models) -> None:
+        self._models = models
+        self._topic = settings.topic("models")
+        self._decoder = msgspec.json.Decoder(ModelRecord)
+        self._reader = CompactedReader(settings, "models")
+
+    def read(self, timeout: float = 30.0) -> None:
+        """Learn every record up to the end that the topic has now.
+
+        A record that cannot be used is said and left out, as all stages do: what was known before stays in effect, and
+        events of a model of which nothing is known are dead letters.
+
+        Raises:
+            KafkaException: the broker does not answer within ``timeout`` seconds.
+        """
+        for entry in self._reader.read(timeout):
+            self._learn(entry)
+
+    def partition_counts(self) -> dict[str, int]:
+        """Topic -> number of partitions, as the broker has them."""
+        return self._reader.partition_counts()
+
+    def _learn(self, entry: Entry) -> None:
+        try:
+            record = self._decoder.decode(entry.value or b"")
+            self._models.learn(record)
+        except (msgspec.DecodeError, ValidationError) as error:
+            place = f"{self._topic}/{entry.partition}/{entry.offset}"
+            log.error("aggregate.model_invalid", place=place, error=str(error)[:500])
+            return
+        log.info(
+            "aggregate.model",
+            namespace=record.namespace,
+            model=record.model,
+            generation=record.generation,
+            effective_from=record.effective_from,
+        )
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._reader.close()
