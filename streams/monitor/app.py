@@ -1,0 +1,108 @@
+"""The Faust app of stage 2: one agent on the ``partials`` topic, in the safe subset of Faust.
+
+No tables, no joins, no ``take``, no transactions; one message after the other, acknowledged when all that it led to
+has been recorded and told. Nothing is raised inside the agent: an exception there would acknowledge the message too.
+"""
+
+import asyncio
+import signal
+from typing import Any
+
+import faust
+import msgspec
+import structlog
+
+import bus.apps
+from schemas.partials import PartialMessage
+from schemas.settings import Settings
+from schemas.topics import TopicName
+from streams.monitor.models import Models
+from streams.monitor.records import Records
+from streams.monitor.stage import Stage
+from warehouse.client import Warehouse
+
+log = structlog.get_logger()
+
+_DECODER = msgspec.json.Decoder(PartialMessage)
+_PATIENCE_SECONDS = 10.0
+
+
+def create_app(settings: Settings, warehouse: Warehouse) -> faust.App:
+    """The app with its agent; not started.
+
+    Raises:
+        CredentialsError: the owner's Kafka options cannot be used for Faust.
+    """
+    app = bus.apps.create_app(settings, "monitor")
+    topics: dict[TopicName, Any] = {
+        name: app.topic(settings.topic(name), key_type=bytes, value_type=bytes)
+        for name in ("partials", "reports", "alerts", "retraining", "dead-letters")
+    }
+
+    async def send(topic: TopicName, key: bytes, value: bytes) -> None:
+        await (await topics[topic].send(key=key, value=value))
+
+    models = Models(settings)
+    # The stage repeats what fails for as long as it takes; a call that gives up soon lets SIGTERM be heard in between.
+    impatient = Warehouse(warehouse.client, patience=_PATIENCE_SECONDS)
+    stage = Stage(Records(impatient, settings.source_partitions), models, send)
+
+    async def dead(event: Any, error: Exception) -> None:
+        """Keep a message that can never be used, with the reason."""
+        message = event.message
+        place = f"{message.topic}/{message.partition}/{message.offset}"
+        log.error("monitor.dead_letter", place=place, error=str(error)[:500])
+        headers = {"reason": b"invalid", "detail": str(error)[:1000].encode()}
+        while True:
+            try:
+                dead_letters = topics["dead-letters"]
+                await (await dead_letters.send(key=place.encode(), value=event.value or b"", headers=headers))
+                return
+            except Exception as again:
+                log.error("monitor.retry", step="dead letter", place=place, error=repr(again)[:500])
+                await asyncio.sleep(1.0)
+
+    @app.agent(topics["partials"], name="monitor", concurrency=1)
+    async def monitor(stream: Any) -> None:
+        async for event in stream.events():
+            try:
+                message = _DECODER.decode(event.value or b"")
+                if message.model:  # dead letters have no model; they are tallied, not monitored
+                    await stage.handle(message)
+            except (msgspec.MsgspecError, ValueError) as error:
+                await dead(event, error)
+
+    @app.on_partitions_assigned.connect
+    async def assigned(*_: Any, **__: Any) -> None:
+        stage.forget()
+
+    @app.on_partitions_revoked.connect
+    async def revoked(*_: Any, **__: Any) -> None:
+        stage.forget()
+
+    return app
+
+
+def run(settings: Settings, warehouse: Warehouse) -> None:
+    """Run the stage in the foreground until SIGTERM or SIGINT.
+
+    Raises:
+        CredentialsError: the owner's Kafka options cannot be used for Faust.
+        RuntimeError: Faust gave up.
+    """
+    asyncio.run(_serve(settings, warehouse))
+
+
+async def _serve(settings: Settings, warehouse: Warehouse) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    app = create_app(settings, warehouse)
+    await app.start()
+    asked, died = asyncio.create_task(stop.wait()), asyncio.create_task(app.wait_until_stopped())
+    await asyncio.wait((asked, died), return_when=asyncio.FIRST_COMPLETED)
+    await app.stop()
+    for task in (asked, died):
+        task.cancel()
+    if not stop.is_set():
+        raise RuntimeError("the monitor's Faust app stopped by itself; its log says why")

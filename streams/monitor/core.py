@@ -1,0 +1,129 @@
+"""The decision clock of one model: what is held, what was decided, and the next tick. No I/O, no clock.
+
+Tick ``at`` runs when every partition's watermarks have passed it. What it decides is a function of the log before
+``at``, so whoever runs it, in whatever order the messages came, decides the same.
+"""
+
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from schemas.lifecycle import Incident, PerformanceWindow, Report
+from schemas.partials import ALL, PartialMessage
+from streams.monitor import conditions, requests
+from streams.monitor.close import Metric, closed, traffic, unclean
+from streams.monitor.generations import Generations
+from streams.monitor.held import Held
+from streams.monitor.labelled import revised, tested
+from streams.monitor.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """All that one tick decided. ``changed`` is the incident, when the tick opened, updated or resolved it."""
+
+    report: Report
+    state: State
+    metrics: list[Metric]
+    changed: Incident | None
+
+
+class ModelMonitor:
+    """One model's partials and state."""
+
+    def __init__(self, namespace: str, model: str, held: Held, state: State | None = None) -> None:
+        """Go on from ``state``, the one of the last tick; None before the first."""
+        self.namespace = namespace
+        self.model = model
+        self.held = held
+        self.state = state
+
+    def apply(self, message: PartialMessage) -> bool:
+        """Take a checkpoint's changes; False when they are old.
+
+        Raises:
+            ValueError: the message is from a partition that does not exist.
+        """
+        return self.held.apply(message)
+
+    def due(self, generations: Generations) -> int | None:
+        """Start of the window that the next tick closes; None when not all partitions have passed its end."""
+        start = self.state.at if self.state else self._first()
+        if start is None or start + generations.at(start).width > self.held.watermark():
+            return None
+        return start
+
+    def tick(self, start: int, generations: Generations) -> Tick:
+        """Decide on the end of the window that starts at ``start``, which must be what :meth:`due` returned."""
+        held, generation = self.held, generations.at(start)
+        at = start + generation.width
+        before = self.state or State(first=start, at=start)
+        marks = held.passed(at)
+        who = {"namespace": self.namespace, "model": self.model}
+
+        # 1. Close the window.
+        metrics = list(closed(held, generation, start))
+
+        # 2. Test, once, the window whose labels are mature now.
+        mature = start - generation.maturity
+        judged: list[PerformanceWindow] = []
+        run = before.run
+        if mature >= before.first:
+            tested_generation = generations.at(mature)
+            judged, numbers = tested(held, tested_generation, mature)
+            metrics += numbers
+            served = self._served(mature)
+            window = next((window for window in judged if window.version == served), None)
+            run = conditions.advance(run, window, tested_generation)
+
+        # 3. Revise what late events and late labels have changed.
+        for window_start in sorted(w for w in held.changed if w < at):
+            metrics += unclean(held, generations.at(window_start), window_start)
+            metrics += revised(held, generations.at(window_start), window_start)
+            held.changed.discard(window_start)
+
+        # 4. Update the incident.
+        found = conditions.find(held, generation, start, self._served(start), run)
+        incident, quiet = conditions.update(before.incident, before.quiet, found, **who, at=at)
+        state = replace(
+            before,
+            at=at,
+            seqs={str(partition): mark.seq for partition, mark in marks.items()},
+            run=run,
+            incident=incident if incident is not None and incident.state == "open" else None,
+            quiet=quiet,
+        )
+
+        # 5. Decide on a request.
+        request, state = requests.ask(
+            state, generations.at(at), found=found, incident=incident, marks=marks, **who, at=at
+        )
+
+        report = Report(
+            namespace=self.namespace,
+            model=self.model,
+            at=at,
+            window_start=start,
+            generation=generation.number,
+            as_of={str(partition): mark.positions for partition, mark in marks.items()},
+            counted=traffic(held, start)[ALL],
+            tested=judged,
+            incident=incident,
+            requests=[request] if request else [],
+        )
+        self.state = state
+        held.forget(at, generations.floor(start))
+        return Tick(report, state, metrics, incident if incident is not before.incident else None)
+
+    def _first(self) -> int | None:
+        """The first window in which anything was counted, once nothing can come before it any more."""
+        held = self.held
+        return next((w for w in held.windows() if held.tally(w, "predictions.counted")), None)
+
+    def _served(self, window: int) -> str | None:
+        """Who gave most of the answers of a window that were used (the first by name of equals).
+
+        The log says so itself; what a rollout has published by now would depend on how far stage 4 has come.
+        """
+        answers = self.held.served(window)
+        return min(answers, key=lambda version: (-answers[version], version), default=None)

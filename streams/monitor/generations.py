@@ -1,0 +1,82 @@
+"""The generations of one model's spec and reference, and which of them a window belongs to."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from schemas.partials import ALL
+from schemas.spec import FeatureReference, ModelRecord, ModelSpec, Reference, milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One spec with its reference."""
+
+    number: int
+    effective_from: int
+    spec: ModelSpec
+    reference: Reference | None
+
+    @classmethod
+    def of(cls, record: ModelRecord) -> "Generation":
+        """Check a record of the ``models`` topic.
+
+        Raises:
+            pydantic.ValidationError: the spec is not valid.
+        """
+        return cls(record.generation, record.effective_from, record.parsed(), record.reference)
+
+    @property
+    def width(self) -> int:
+        """Width of the windows in milliseconds."""
+        return milliseconds(self.spec.windows.width)
+
+    @property
+    def maturity(self) -> int:
+        """How long after its end a window is tested, in milliseconds."""
+        return milliseconds(self.spec.windows.label_maturity)
+
+    def feature(self, segment: str, name: str) -> FeatureReference | None:
+        """How a feature was distributed in a segment; None when unknown, or when it was counted in other bins.
+
+        Windows of every segment are counted in the bins of all rows, so only a reference in those bins compares.
+        """
+        if self.reference is None:
+            return None
+        found = _named(self.reference.features.get(segment, []), name)
+        whole = _named(self.reference.features.get(ALL, []), name)
+        if found is None or whole is None or (found.edges, found.categories) != (whole.edges, whole.categories):
+            return None
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Generations:
+    """All generations of a model, oldest first; never empty."""
+
+    ordered: tuple[Generation, ...]
+
+    @classmethod
+    def of(cls, records: Iterable[ModelRecord]) -> "Generations":
+        """Order the records of a model by generation.
+
+        Raises:
+            ValueError: there are none.
+            pydantic.ValidationError: a spec is not valid.
+        """
+        ordered = tuple(sorted((Generation.of(record) for record in records), key=lambda g: g.number))
+        if not ordered:
+            raise ValueError("a model needs at least one generation")
+        return cls(ordered)
+
+    def at(self, start: int) -> Generation:
+        """The generation of the window that starts at ``start``: the newest in effect, the oldest when none is."""
+        return next((g for g in reversed(self.ordered) if g.effective_from <= start), self.ordered[0])
+
+    def floor(self, start: int) -> int:
+        """Start of the oldest window that labels may still reach once the window from ``start`` has closed."""
+        generation = self.at(start)
+        return start - generation.maturity - milliseconds(generation.spec.windows.label_horizon)
+
+
+def _named(references: list[FeatureReference], name: str) -> FeatureReference | None:
+    return next((reference for reference in references if reference.name == name), None)

@@ -1,0 +1,106 @@
+"""When a retraining is asked for: never within the cooldown, never above the budget, at most once a tick."""
+
+from msgspec.structs import replace
+
+from schemas.ids import content_id
+from schemas.lifecycle import Incident, Request, RequestReason
+from schemas.spec import milliseconds
+from schemas.windows import iso
+from streams.monitor.conditions import Findings
+from streams.monitor.generations import Generation
+from streams.monitor.held import Mark
+from streams.monitor.state import Asked, State
+
+_DAY = 24 * 3600 * 1000
+YEAR = 365 * _DAY
+"""The time that a budget is for, in milliseconds."""
+
+Cause = tuple[RequestReason, str, str | None]
+"""Why, the evidence in plain words, and the id of the cause when it is not the passing of time."""
+
+
+def ask(
+    state: State,
+    generation: Generation,
+    *,
+    found: Findings,
+    incident: Incident | None,
+    marks: dict[int, Mark],
+    namespace: str,
+    model: str,
+    at: int,
+) -> tuple[Request | None, State]:
+    """The request that tick ``at`` makes, if any, and the state that remembers it.
+
+    Args:
+        state: after what was decided before.
+        generation: the newest at ``at``.
+        found: conditions that hold at ``at``.
+        incident: the one that gathers them.
+        marks: partition -> the checkpoint by which it had passed ``at``.
+        namespace: of the model.
+        model: its name.
+        at: end of the window that closed.
+    """
+    retraining = generation.spec.retraining
+    recent = [asked for asked in state.recent if at - asked.at < YEAR]
+    if len(recent) >= retraining.budget or _cooling(state, generation, at):
+        return None, state
+    cause = _bootstrap(state, generation, at) or _performance(found, incident) or _schedule(state, generation, at)
+    if cause is None:
+        return None, state
+    reason, evidence, cause_id = cause
+    cause_id = cause_id or content_id(reason, namespace, model, at)
+    request = Request(
+        id=content_id("request", namespace, model, reason, cause_id, at),
+        namespace=namespace,
+        model=model,
+        ordinal=state.asked + 1,
+        reason=reason,
+        cause_id=cause_id,
+        evidence=evidence,
+        at=at,
+        due=at + milliseconds(retraining.candidate_delay),
+        as_of={str(partition): mark.positions for partition, mark in marks.items()},
+        history_from=max(state.first, at - milliseconds(retraining.history)),
+        holdout_from=at if reason == "bootstrap" else at - milliseconds(retraining.holdout),
+        generation=generation.number,
+    )
+    return request, replace(state, asked=request.ordinal, recent=[*recent, Asked(request.id, at)])
+
+
+def _cooling(state: State, generation: Generation, at: int) -> bool:
+    return bool(state.recent) and at - state.recent[-1].at < milliseconds(generation.spec.retraining.cooldown)
+
+
+def _bootstrap(state: State, generation: Generation, at: int) -> Cause | None:
+    """A model without a reference has no version of its own yet: the first training also makes the reference.
+
+    One that failed is asked for again, like any other within cooldown and budget; not before the answer to the last one
+    can have become a generation, which is after the tick at which it is due.
+    """
+    retraining = generation.spec.retraining
+    collected = at >= state.first + milliseconds(retraining.collect)
+    awaited = bool(state.recent) and at <= state.recent[-1].at + milliseconds(retraining.candidate_delay)
+    if generation.reference is not None or awaited or not collected:
+        return None
+    return "bootstrap", f"history since {iso(state.first)}, and no reference yet", None
+
+
+def _performance(found: Findings, incident: Incident | None) -> Cause | None:
+    losses = {condition.key for condition in found.active if condition.kind == "labelled_loss"}
+    if incident is None or not losses:
+        return None
+    texts = [condition.text for condition in incident.conditions if condition.key in losses]
+    return "performance", "; ".join(texts), incident.id
+
+
+def _schedule(state: State, generation: Generation, at: int) -> Cause | None:
+    """Without a reference there is nothing to train anew: the bootstrap comes first, until one succeeds."""
+    schedule = generation.spec.retraining.schedule
+    if schedule is None or generation.reference is None:
+        return None
+    last = state.recent[-1].at if state.recent else state.first
+    if at - last < milliseconds(schedule):
+        return None
+    return "schedule", f"{(at - last) / _DAY:g} days since {iso(last)}", None

@@ -1,0 +1,72 @@
+"""What the decider remembers from tick to tick: one small record, a column of the ``reports`` row that it came with.
+
+It holds nothing but functions of the log, so whoever repeats a tick writes the same bytes.
+"""
+
+import msgspec
+from msgspec import Struct
+
+from schemas.ids import canonical_json
+from schemas.lifecycle import Incident
+
+
+class Run(Struct, frozen=True):
+    """Tested windows in a row whose labelled loss was above the band.
+
+    Attributes:
+        version: that served most of them; another version starts a run of its own.
+        since: start of the first window of the run.
+        last: start of the newest; ``windows`` how many.
+    """
+
+    version: str
+    since: int
+    last: int
+    windows: int
+    value: float
+    limit: float
+    normal: float
+
+
+class Asked(Struct, frozen=True):
+    """One retraining request that was made."""
+
+    id: str
+    at: int
+
+
+class State(Struct, frozen=True):
+    """All that is needed to decide the next tick, beside the partials.
+
+    Attributes:
+        first: start of the first window in which anything was counted.
+        at: the last tick.
+        seqs: source partition (as a string) -> number of its first checkpoint that had passed ``at``.
+        run: windows in a row above the band; None when the newest tested window was not.
+        incident: the open one.
+        quiet: ticks in a row without a condition, while an incident is open.
+        asked: how many requests were ever made; ``recent`` are those of the last year, oldest first.
+    """
+
+    first: int
+    at: int
+    seqs: dict[str, int] = {}
+    run: Run | None = None
+    incident: Incident | None = None
+    quiet: int = 0
+    asked: int = 0
+    recent: list[Asked] = []
+
+
+def encode(state: State) -> bytes:
+    """Canonical JSON: equal states give equal bytes."""
+    return canonical_json(state)
+
+
+def decode(body: str | bytes) -> State:
+    """Read what :func:`encode` wrote.
+
+    Raises:
+        msgspec.ValidationError: it is not a state.
+    """
+    return msgspec.json.decode(body, type=State)
