@@ -1,0 +1,144 @@
+"""Stage 4, the rollout: a Faust app around the state machine. Reports and candidates are doorbells.
+
+Safe subset of Faust: ``stream.events()``, no tables, nothing raises inside an agent. A doorbell is acknowledged only
+after everything that it made possible is recorded and told; so what a killed process left is rung again.
+"""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import faust
+import msgspec
+import structlog
+
+import bus.apps
+from bus.patience import Patience
+from retrain.decider import Decider, ModelKey, Outbox
+from retrain.store import Store
+from schemas.lifecycle import Candidate, Report
+from schemas.partials import model_key
+from schemas.settings import Settings
+from warehouse.client import Warehouse
+
+log = structlog.get_logger()
+
+_PATIENCE_SECONDS = 10.0
+
+
+def create_app(settings: Settings, warehouse: Warehouse, store: Store) -> faust.App:
+    """The app with its two agents; not started.
+
+    Raises:
+        CredentialsError: the owner's Kafka options cannot be used for Faust.
+    """
+    app = bus.apps.create_app(settings, "rollout")
+    reports = app.topic(settings.topic("reports"), key_type=bytes, value_type=bytes)
+    candidates = app.topic(settings.topic("candidates"), key_type=bytes, value_type=bytes)
+    # A doorbell is answered for as long as it takes; a call that gives up soon lets a stop be heard in between.
+    impatient = Warehouse(warehouse.client, patience=_PATIENCE_SECONDS)
+    bell = _Bell(Decider(settings, impatient, store), _teller(app, settings))
+
+    @app.agent(reports, name="rollout.reports")
+    async def on_report(stream: Any) -> None:
+        async for event in stream.events():
+            await bell.ring(event.value, Report)
+
+    @app.agent(candidates, name="rollout.candidates")
+    async def on_candidate(stream: Any) -> None:
+        async for event in stream.events():
+            await bell.ring(event.value, Candidate)
+
+    @app.on_partitions_revoked.connect
+    async def on_revoked(*_: Any, **__: Any) -> None:
+        bell.forget()
+
+    return app
+
+
+def _teller(app: faust.App, settings: Settings) -> Callable[[Outbox], Awaitable[None]]:
+    models = app.topic(settings.topic("models"), key_type=bytes, value_type=bytes)
+    rollouts = app.topic(settings.topic("rollouts"), key_type=bytes, value_type=bytes)
+
+    async def tell(outbox: Outbox) -> None:
+        """Send and wait for the brokers: the generation first, since the rollout lets its first event come."""
+        if outbox.record is not None:
+            await (await models.send(key=outbox.record.key(), value=msgspec.json.encode(outbox.record)))
+        key = model_key(outbox.rollout.namespace, outbox.rollout.model).encode()
+        await (await rollouts.send(key=key, value=msgspec.json.encode(outbox.rollout)))
+
+    return tell
+
+
+class _Bell:
+    """What a doorbell sets off, one at a time."""
+
+    def __init__(self, decider: Decider, tell: Callable[[Outbox], Awaitable[None]]) -> None:
+        self._decider = decider
+        self._tell = tell
+        self._lock = asyncio.Lock()
+        self._forget = False
+
+    def forget(self) -> None:
+        """The partitions were taken: memory counts no more."""
+        self._forget = True
+
+    async def ring(self, value: bytes, kind: type[Report] | type[Candidate]) -> None:
+        """Decide all that can be decided for the model of a message; never raises, and returns when it is done.
+
+        What others cannot do now is repeated until they can. After :data:`bus.patience.TRIES` errors of our own the
+        model waits for its next doorbell, and those behind it go on.
+        """
+        try:
+            message = msgspec.json.decode(value, type=kind)
+        except msgspec.MsgspecError as error:
+            log.error("rollout.undecodable", kind=kind.__name__, error=str(error), value=value[:200])
+            return
+        key = (message.namespace, message.model)
+        report = message if isinstance(message, Report) else None
+        patience = Patience()
+        while True:
+            try:
+                async with self._lock:
+                    await self._advance(key, report)
+                return
+            except Exception as error:
+                # Memory may be half a step ahead of the record.
+                self._decider.forget(key)
+                log.error("rollout.retry", model=model_key(*key), error=repr(error), attempt=patience.attempts)
+                if not await patience.again(error):
+                    log.exception("rollout.given_up", model=model_key(*key))
+                    return
+
+    async def _advance(self, key: ModelKey, report: Report | None) -> None:
+        if self._forget:
+            self._forget = False
+            self._decider.forget()
+        again = await asyncio.to_thread(self._decider.touch, key, report)
+        if again is not None:
+            await self._tell(again)
+        while (outbox := await asyncio.to_thread(self._decider.decide, key)) is not None:
+            await self._tell(outbox)
+
+
+def run(settings: Settings, warehouse: Warehouse, store: Store, *, stop: threading.Event) -> None:
+    """Run the stage until ``stop`` is set.
+
+    Raises:
+        CredentialsError: the owner's Kafka options cannot be used for Faust.
+        RuntimeError: Faust gave up.
+    """
+    asyncio.run(_serve(settings, warehouse, store, stop))
+
+
+async def _serve(settings: Settings, warehouse: Warehouse, store: Store, stop: threading.Event) -> None:
+    app = create_app(settings, warehouse, store)
+    await app.start()
+    try:
+        while not stop.is_set() and not app.should_stop:
+            await asyncio.sleep(0.1)
+    finally:
+        await app.stop()
+    if not stop.is_set():
+        raise RuntimeError("the rollout's Faust app stopped by itself; its log says why")
