@@ -1,0 +1,1 @@
+"""The application: the `driftline` command, wiring, supervisor and demo; the only reader of clocks and environment."""

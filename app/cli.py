@@ -1,0 +1,195 @@
+"""The ``driftline`` command: only names, help and options are here; each command's work is in its own module."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app import wiring
+from schemas.settings import Settings
+
+app = typer.Typer(
+    help="Watch machine-learning models over Kafka; retrain, judge, shadow, promote or roll back.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+
+
+_PATIENCE = 5.0
+"""Seconds that a command waits for ClickHouse; a person is waiting too."""
+
+
+class Source(StrEnum):
+    """What ``driftline reconcile`` counts."""
+
+    topics = "topics"
+    rows = "rows"
+
+
+class Role(StrEnum):
+    """What ``driftline run`` can run; the keys of ``app.roles.ROLES``."""
+
+    aggregate = "aggregate"
+    monitor = "monitor"
+    trainer = "trainer"
+    rollout = "rollout"
+
+
+@contextmanager
+def _plainly(settings: Settings) -> Iterator[None]:
+    """Turn what a server or the network says into one line, without a traceback."""
+    from clickhouse_connect.driver.exceptions import Error
+    from confluent_kafka import KafkaException
+
+    try:
+        yield
+    except Error as error:
+        raise SystemExit(f"ClickHouse at {settings.clickhouse_url}: {error}\n{_WHERE}") from None
+    except KafkaException as error:
+        raise SystemExit(f"Kafka at {settings.bootstrap_servers}: {error}\n{_WHERE}") from None
+
+
+_WHERE = "Addresses come from DRIFTLINE_* in the environment, or from a local stack: driftline --stack FOLDER ..."
+
+
+@app.callback()
+def _main(
+    stack: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a local stack (driftline up, driftline demo --keep): use its addresses."),
+    ] = None,
+) -> None:
+    """Settings come from DRIFTLINE_* in the environment (schemas/settings.py lists them), or from --stack."""
+    if stack is not None:
+        os.environ.update(wiring.read_stack(stack))
+
+
+@app.command()
+def demo(
+    until: Annotated[
+        str, typer.Option(help="Last day of 2013 to simulate, e.g. 2013-02-15.", metavar="YYYY-MM-DD")
+    ] = "2013-12-31",
+    root: Annotated[Path, typer.Option(help="Folder for data, logs and results; emptied first.")] = Path("var/demo"),
+    cache: Annotated[Path, typer.Option(help="Folder for downloads; kept.")] = Path("var/cache"),
+    keep: Annotated[bool, typer.Option(help="Leave the stack running at the end, until Ctrl-C, to query it.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Stream a year of real flights through a live model and the whole circle; report what happened."""
+    wiring.configure_logging(quiet=True)
+    from app.demo.run import run_demo
+
+    # SIGTERM leaves as Ctrl-C does: everything that was started is stopped.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
+    run_demo(until=until, root=root, cache=cache, keep=keep, as_json=as_json)
+
+
+@app.command()
+def up(
+    root: Annotated[Path, typer.Option(help="Folder for data and logs; kept.")] = Path("var/up"),
+    cache: Annotated[Path, typer.Option(help="Folder for downloads; kept.")] = Path("var/cache"),
+    kafka_port: Annotated[int, typer.Option(help="Port of the broker.")] = 9092,
+    clickhouse_port: Annotated[int, typer.Option(help="Port of ClickHouse's HTTP interface.")] = 8123,
+) -> None:
+    """Run Kafka, ClickHouse and the four roles on this machine, until Ctrl-C."""
+    wiring.configure_logging(quiet=True)
+    from app.up import run_up
+
+    run_up(root=root, cache=cache, kafka_port=kafka_port, clickhouse_port=clickhouse_port)
+
+
+@app.command()
+def status(as_json: JsonOption = False) -> None:
+    """Show per model who serves, how far everything is decided, open incidents; and the lag."""
+    wiring.configure_logging(quiet=True)
+    from rich.console import Console
+
+    from app import status as command
+
+    settings = wiring.load_settings()
+    with _plainly(settings):
+        statuses = command.models(wiring.open_warehouse(settings, patience=_PATIENCE))
+        follower = command.Lag(settings)
+        lag = follower.read()
+        follower.close()
+    if as_json:
+        json.dump(command.as_json(statuses, lag), sys.stdout)
+        sys.stdout.write("\n")
+    else:
+        command.show(statuses, lag, Console())
+
+
+@app.command()
+def sql(query: Annotated[str, typer.Argument(help="A ClickHouse statement.")], as_json: JsonOption = False) -> None:
+    """Ask the database; e.g. driftline sql "SELECT * FROM tallies LIMIT 5"."""
+    wiring.configure_logging(quiet=True)
+    from app import sql as command
+
+    settings = wiring.load_settings()
+    with _plainly(settings):
+        command.run(wiring.open_warehouse(settings, patience=_PATIENCE), query, as_json=as_json)
+
+
+@app.command()
+def reconcile(
+    source: Annotated[
+        Source, typer.Option(help="What to count again: the topics, or the raw rows when the topics have expired.")
+    ] = Source.topics,
+    as_json: JsonOption = False,
+) -> None:
+    """Count everything again, independently; exit 1 with the place where the tables differ, 2 when it cannot."""
+    wiring.configure_logging(quiet=True)
+    from app import reconcile as command
+
+    settings = wiring.load_settings()
+    with _plainly(settings):
+        warehouse = wiring.open_warehouse(settings, patience=_PATIENCE)
+        code = command.command(settings, warehouse, source=source.value, as_json=as_json)
+    raise typer.Exit(code)
+
+
+@app.command()
+def trace(
+    prediction_id: Annotated[str, typer.Argument(help="As the service sent it.")], as_json: JsonOption = False
+) -> None:
+    """Walk from a prediction to its version, data, request and incident; exit 1 when nobody knows it."""
+    wiring.configure_logging(quiet=True)
+    from app import trace as command
+
+    settings = wiring.load_settings()
+    with _plainly(settings):
+        warehouse = wiring.open_warehouse(settings, patience=_PATIENCE)
+        code = command.command(warehouse, prediction_id, as_json=as_json)
+    raise typer.Exit(code)
+
+
+@app.command()
+def run(role: Annotated[Role, typer.Argument(help="Which stage of the flow.")]) -> None:
+    """Run one role until SIGTERM; start as many of each as you like, Kafka shares the work out."""
+    from app import roles
+
+    roles.run(role.value)
+
+
+def main() -> None:
+    """Entry point of the ``driftline`` script: 1 is an answer (numbers differ, nobody knows it), 2 is no answer."""
+    try:
+        app()
+    except SystemExit as error:
+        if not isinstance(error.code, str):
+            raise
+        print(error.code, file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

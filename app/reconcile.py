@@ -1,0 +1,369 @@
+"""``driftline reconcile``: count everything a second time, and say where the stored counts differ.
+
+in = counted + late + duplicate per model and window, plus dead letters per topic and partition. From the *topics* the
+whole count is repeated (:mod:`app.recount`): decoding, lateness by watermarks, duplicates, histograms. From the *rows*
+in ClickHouse, for when the topics' retention has passed, lateness is taken from the row (it needs the log) and the
+rest is repeated. Both read up to the positions of the newest checkpoint, and compare with ``partials``.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from rich.console import Console
+from rich.table import Table
+
+from app.recount import Contract, Dead, Event, Figures, Place, Recount
+from schemas.partials import Adoption
+from schemas.settings import Settings
+from schemas.spec import ModelRecord
+from schemas.windows import iso
+from warehouse.client import Warehouse
+
+Source = Literal["topics", "rows"]
+Positions = dict[tuple[str, int], int]
+"""(topic, partition) -> next offset that is not counted yet."""
+
+_KAFKA_SECONDS = 30.0
+_BATCH = 10_000
+
+
+class CannotReconcile(Exception):
+    """There is nothing to compare, or what should be read is gone; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One number that does not agree, and where it is."""
+
+    namespace: str
+    model: str
+    window: str
+    partition: int
+    generation: int
+    view: str
+    version: str
+    name: str
+    figure: str
+    expected: int
+    got: int
+
+
+@dataclass(slots=True)
+class Reconciliation:
+    """What was compared, and what differs.
+
+    Attributes:
+        totals: ``namespace/model`` -> {in, counted, late, duplicate} of predictions and outcomes, recounted.
+        dead: ``topic/partition`` -> dead letters, recounted.
+        compared: rows of ``partials`` that were recounted.
+    """
+
+    source: Source
+    windows: int
+    compared: int
+    totals: dict[str, dict[str, int]]
+    dead: dict[str, int]
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything agrees."""
+        return not self.differences
+
+
+def reconcile(
+    settings: Settings, warehouse: Warehouse, *, source: Source, records: Sequence[ModelRecord] | None = None
+) -> Reconciliation:
+    """Count a second time and compare.
+
+    Args:
+        settings: where the topics are; used for ``topics``, and when ``records`` is None.
+        warehouse: what is checked.
+        source: what to count from.
+        records: generations of all models; None: read them from the ``models`` topic.
+
+    Raises:
+        CannotReconcile: nothing was ever counted, or the topics no longer hold all events.
+        KafkaException: the brokers do not answer.
+    """
+    positions = _positions(warehouse)
+    recount = Recount(read_models(settings) if records is None else records)
+    if source == "topics":
+        _from_topics(settings, warehouse, recount, positions)
+    else:
+        _from_rows(warehouse, recount, positions)
+    stored = _stored(warehouse)
+    found = Reconciliation(
+        source=source,
+        windows=len({place[:4] for place in recount.expected if place.namespace}),
+        compared=len(recount.expected),
+        totals=_totals(recount.expected),
+        dead={f"{topic}/{partition}": len(offsets) for (topic, partition), offsets in sorted(recount.dead.items())},
+    )
+    found.differences += _compare(recount.expected, stored)
+    if source == "topics":
+        found.differences += _missing_rows(warehouse, recount.offsets, positions)
+    return found
+
+
+_POSITIONS = """
+SELECT `partition`, argMax(predictions_offset, seq), argMax(outcomes_offset, seq)
+FROM checkpoints FINAL GROUP BY `partition` ORDER BY `partition`
+"""
+
+_STORED = """
+SELECT namespace, model, generation, toUnixTimestamp64Milli(window_start), `partition`, view, version, name,
+    n, nulls, counts
+FROM partials FINAL
+WHERE segment = '' AND (view IN ('score', 'feature') OR (view = 'tally' AND name != 'outcomes.late_label'))
+"""
+
+_ADOPTIONS = "SELECT `partition`, adoptions FROM checkpoints FINAL WHERE adoptions NOT IN ('', '[]') ORDER BY seq"
+
+_PREDICTIONS = """
+SELECT `offset`, toUnixTimestamp64Milli(log_ts), namespace, model, prediction_id,
+    toUnixTimestamp64Milli(event_time), verdict, version, role, score, features
+FROM predictions WHERE `partition` = {p:UInt16} AND `offset` >= {start:UInt64} AND `offset` < {end:UInt64}
+ORDER BY `offset`
+"""
+
+_OUTCOMES = """
+SELECT `offset`, toUnixTimestamp64Milli(log_ts), namespace, model, prediction_id, toUnixTimestamp64Milli(event_time)
+FROM outcomes WHERE `partition` = {p:UInt16} AND `offset` >= {start:UInt64} AND `offset` < {end:UInt64}
+ORDER BY `offset`
+"""
+
+_DEAD = """
+SELECT `offset` FROM dead_letters FINAL
+WHERE topic = {topic:String} AND `partition` = {p:UInt16} AND `offset` < {end:UInt64} ORDER BY `offset`
+"""
+
+_ROWS = """
+SELECT topic, `partition`, `offset` FROM (
+    SELECT 'predictions' AS topic, `partition`, `offset` FROM predictions
+    UNION ALL SELECT 'outcomes', `partition`, `offset` FROM outcomes
+    UNION ALL SELECT topic, `partition`, `offset` FROM dead_letters FINAL)
+"""
+
+
+def _positions(warehouse: Warehouse) -> Positions:
+    rows = warehouse.rows(_POSITIONS)
+    if not rows:
+        raise CannotReconcile(
+            "the table checkpoints is empty: nothing was counted yet. Is `driftline run aggregate` up?"
+        )
+    return {
+        (topic, int(p)): int(offset)
+        for p, predictions, outcomes in rows
+        for topic, offset in (("predictions", predictions), ("outcomes", outcomes))
+    }
+
+
+def _stored(warehouse: Warehouse) -> dict[Place, Figures]:
+    return {
+        Place(*row[:8]): Figures(int(row[8]), int(row[9]), [int(count) for count in row[10]])
+        for row in warehouse.rows(_STORED)
+    }
+
+
+def _compare(expected: Mapping[Place, Figures], stored: Mapping[Place, Figures]) -> list[Difference]:
+    # Histograms of features and generations that are not recounted are not compared; a tally always is.
+    recounted = {(p.namespace, p.model, p.generation, p.view, p.name) for p in expected}
+    extra = {
+        place
+        for place in stored
+        if place not in expected
+        and (
+            place.view == "tally"
+            or (place.namespace, place.model, place.generation, place.view, place.name) in recounted
+        )
+    }
+    nothing = Figures()
+    differences: list[Difference] = []
+    for place in sorted({*expected, *extra}, key=lambda p: (p[:2], p.window_start, p)):
+        differences += _differences(place, expected.get(place, nothing), stored.get(place, nothing))
+    return differences
+
+
+def _differences(place: Place, expected: Figures, got: Figures) -> Iterable[Difference]:
+    figures = [("n", expected.n, got.n), ("nulls", expected.nulls, got.nulls)]
+    if place.view != "tally":
+        bins = max(len(expected.counts), len(got.counts))
+        padded = [[*counts, *[0] * (bins - len(counts))] for counts in (expected.counts, got.counts)]
+        figures += [(f"counts[{i}]", e, g) for i, (e, g) in enumerate(zip(*padded, strict=True))]
+    window = iso(place.window_start) if place.namespace else "none"
+    return [
+        Difference(
+            place.namespace, place.model, window, place.partition, place.generation, place.view, place.version,
+            place.name, figure, e, g,
+        )
+        for figure, e, g in figures
+        if e != g
+    ]  # fmt: skip
+
+
+def _totals(expected: Mapping[Place, Figures]) -> dict[str, dict[str, int]]:
+    totals: dict[str, dict[str, int]] = {}
+    for place, figures in expected.items():
+        if place.view == "tally" and place.namespace:
+            row = totals.setdefault(f"{place.namespace}/{place.model}", dict.fromkeys(("in", *_VERDICTS), 0))
+            verdict = place.name.split(".")[1]
+            if verdict in row:  # served is a part of counted
+                row["in"] += figures.n
+                row[verdict] += figures.n
+    return dict(sorted(totals.items()))
+
+
+_VERDICTS = ("counted", "late", "duplicate")
+
+
+def _missing_rows(
+    warehouse: Warehouse, events: Mapping[tuple[str, int], set[int]], positions: Positions
+) -> list[Difference]:
+    """Raw rows and dead letters per topic and partition against the events in the log, by offset."""
+    stored: dict[tuple[str, int], set[int]] = {}
+    for topic, partition, offset in warehouse.rows(_ROWS):
+        if offset < positions.get((topic, partition), 0):
+            stored.setdefault((topic, partition), set()).add(offset)
+    found = []
+    for topic, partition in sorted({*events, *stored}):
+        expected, got = events.get((topic, partition), set()), stored.get((topic, partition), set())
+        if expected != got:
+            figure = f"n, first at offset {min(expected ^ got)}"
+            found.append(Difference("", "", "none", partition, 0, "rows", "", topic, figure, len(expected), len(got)))
+    return found
+
+
+def _from_rows(warehouse: Warehouse, recount: Recount, positions: Positions) -> None:
+    for (topic, p), end in sorted(positions.items()):
+        for start in range(0, end, _BATCH * 10):
+            scope = {"p": p, "start": start, "end": min(end, start + _BATCH * 10)}
+            for row in warehouse.rows(_PREDICTIONS if topic == "predictions" else _OUTCOMES, scope):
+                _, log_ts, namespace, model, prediction_id, event_time = row[:6]
+                event = Event(topic.removesuffix("s"), namespace, model, event_time, prediction_id)
+                late = False
+                if topic == "predictions":
+                    verdict, event.version, role, event.score, features = row[6:]
+                    late, event.shadow, event.features = verdict == "late", role == "shadow", json.loads(features)
+                recount.count(event, _contract(recount, event), p, log_ts, late=late)
+        for (offset,) in warehouse.rows(_DEAD, {"topic": topic, "p": p, "end": end}):
+            recount.bury(topic, p, offset)
+
+
+def _contract(recount: Recount, event: Event) -> Contract:
+    try:
+        return recount.contract(event.namespace, event.model, event.event_time)
+    except Dead:
+        raise CannotReconcile(
+            f"{event.namespace}/{event.model} has rows but no record in the models topic: publish the model again"
+        ) from None
+
+
+def _from_topics(settings: Settings, warehouse: Warehouse, recount: Recount, positions: Positions) -> None:
+    adoptions: dict[int, list[Adoption]] = {}
+    for p, found in warehouse.rows(_ADOPTIONS):
+        ours = [a for a in msgspec.json.decode(found, type=list[Adoption]) if a.topic == "predictions"]
+        adoptions.setdefault(int(p), []).extend(ours)
+    for (topic, p), end in sorted(positions.items()):
+        waiting = sorted(adoptions.get(p, []), key=lambda a: a.position) if topic == "predictions" else []
+        for offset, log_ts, value, headers in _log(settings, settings.topic(topic), p, end):  # type: ignore[arg-type]
+            while waiting and waiting[0].position <= offset:
+                adoption = waiting.pop(0)
+                recount.adopt(adoption.namespace, adoption.model, p, adoption.watermark)
+            recount.record((topic, p), offset, log_ts, value=value, headers=headers)
+
+
+def _log(settings: Settings, topic: str, partition: int, end: int) -> Iterable[tuple[int, int, bytes | None, Any]]:
+    """Records of a partition below ``end`` as (offset, broker's timestamp, value, headers), from its beginning.
+
+    Raises:
+        CannotReconcile: the partition no longer starts at offset 0, or ends too early.
+    """
+    options = {"enable.partition.eof": True, "allow.auto.create.topics": False}
+    consumer = Consumer(settings.consumer(settings.group("reconcile"), **options))
+    try:
+        first, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), _KAFKA_SECONDS, cached=False)
+        if (first > 0 or high < end) and end > 0:
+            raise CannotReconcile(
+                f"{topic}[{partition}] holds offsets {first} to {high}, but 0 to {end} were counted: the broker has "
+                "deleted the rest (retention). Use --source rows."
+            )
+        consumer.assign([TopicPartition(topic, partition, 0)])
+        next_ = 0
+        while next_ < end:
+            for message in consumer.consume(_BATCH, 1.0):
+                error, offset = message.error(), message.offset()
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+                if offset is None or offset >= end or error is not None:
+                    next_ = max(next_, offset or 0)
+                    continue
+                yield offset, message.timestamp()[1], message.value(), message.headers()
+                next_ = offset + 1
+    finally:
+        consumer.close()
+
+
+def read_models(settings: Settings) -> list[ModelRecord]:
+    """Every generation of every model, from the ``models`` topic; of one key the newest record.
+
+    Raises:
+        CannotReconcile: the topic is empty.
+        KafkaException: the brokers do not answer.
+    """
+    topic = settings.topic("models")
+    consumer = Consumer(settings.consumer(settings.group("reconcile"), **{"allow.auto.create.topics": False}))
+    try:
+        _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), _KAFKA_SECONDS, cached=False)
+    finally:
+        consumer.close()
+    newest: dict[tuple[str, str, int], ModelRecord] = {}
+    for _, _, value, _ in _log(settings, topic, 0, end):
+        if value is not None:
+            record = msgspec.json.decode(value, type=ModelRecord)
+            newest[record.namespace, record.model, record.generation] = record
+    if not newest:
+        raise CannotReconcile(f"topic {topic} declares no model: there is nothing to count by")
+    return list(newest.values())
+
+
+def show(found: Reconciliation, console: Console, *, limit: int = 20) -> None:
+    """Print totals, and the first ``limit`` differences."""
+    table = Table(title=f"recounted from the {found.source}: {found.windows:,} windows, {found.compared:,} partials")
+    for name in ("model", "in", *_VERDICTS):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    for model, row in found.totals.items():
+        table.add_row(model, *(f"{row[name]:,}" for name in ("in", *_VERDICTS)))
+    for place, dead in found.dead.items():
+        table.add_row(f"dead letters {place}", f"{dead:,}", "", "", "")
+    console.print(table)
+    if found.ok:
+        console.print("in = counted + late + duplicate + dead: everything agrees")
+        return
+    table = Table(title=f"{len(found.differences):,} numbers differ")
+    columns = ("namespace", "model", "window", "partition", "view", "version", "name", "figure", "expected", "got")
+    for name in columns:
+        table.add_column(name, justify="right" if name in ("partition", "expected", "got") else "left")
+    for difference in found.differences[:limit]:
+        table.add_row(*(str(getattr(difference, name)) for name in columns))
+    console.print(table)
+    if len(found.differences) > limit:
+        console.print(f"and {len(found.differences) - limit:,} more (--json prints all)")
+
+
+def command(settings: Settings, warehouse: Warehouse, *, source: Source = "topics", as_json: bool = False) -> int:
+    """Reconcile and print; exit code 0 when everything agrees, 1 when not, 2 when nothing can be compared."""
+    try:
+        found = reconcile(settings, warehouse, source=source)
+    except (CannotReconcile, KafkaException) as error:
+        Console(stderr=True, highlight=False).print(f"cannot reconcile: {error}", markup=False)
+        return 2
+    if as_json:
+        print(json.dumps(asdict(found) | {"ok": found.ok}, indent=2))
+    else:
+        show(found, Console(highlight=False))
+    return 0 if found.ok else 1

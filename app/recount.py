@@ -1,0 +1,348 @@
+"""A second count of the same events, for :mod:`app.reconcile`: its own decoder, its own rules, nothing but ``json``.
+
+It follows the contract in ``docs/architecture.md`` and imports nothing from ``streams``, so that one mistake is not
+made twice. It is slow and simple on purpose.
+"""
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, NoReturn
+
+from schemas.spec import ModelRecord, milliseconds
+from schemas.windows import NEVER, to_ms
+
+SCORE_BINS = 128
+MAX_BYTES = 500_000
+MAX_NAME = 200
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)")
+_CE_TYPES = {
+    "prediction": "io.driftline.prediction.v1",
+    "outcome": "io.driftline.outcome.v1",
+    "progress": "io.driftline.progress.v1",
+}
+_KIND = {"predictions": "prediction", "outcomes": "outcome"}
+
+
+Headers = Iterable[tuple[str, bytes | None]] | None
+
+
+class Dead(Exception):
+    """The event can never be processed; the argument is the reason."""
+
+
+class Place(NamedTuple):
+    """One row of ``partials``: a tally or a histogram of one window of one source partition."""
+
+    namespace: str
+    model: str
+    generation: int
+    window_start: int
+    partition: int
+    view: str
+    version: str
+    name: str
+
+
+@dataclass(slots=True)
+class Figures:
+    """Rows, rows without a value, rows per bin."""
+
+    n: int = 0
+    nulls: int = 0
+    counts: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Event:
+    """What counting needs of an event. ``kind``: prediction, outcome or progress. Times in milliseconds."""
+
+    kind: str
+    namespace: str
+    model: str
+    event_time: int
+    prediction_id: str = ""
+    version: str = ""
+    shadow: bool = False
+    score: float | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    features: dict[str, Any] = field(default_factory=dict)
+    label: Any = None
+
+
+class Contract:
+    """One generation of a model: its windows, its rules, and the bins of the histograms that are recounted.
+
+    Of the features the first number and the first string are recounted, with the reference's own bins.
+    """
+
+    def __init__(self, record: ModelRecord) -> None:
+        spec = record.parsed()
+        windows = spec.windows
+        self.number = record.generation
+        self.effective_from = record.effective_from
+        self.grid = spec.grid()
+        self.lateness = milliseconds(windows.allowed_lateness)
+        self.skew = milliseconds(windows.future_skew)
+        self.horizon = milliseconds(windows.dedupe_horizon)
+        self.positive_class = spec.positive_class
+        self.kinds = {feature.name: feature.kind for feature in spec.features}
+        references = {r.name: r for r in (record.reference.features.get("", []) if record.reference else [])}
+        self.edges: dict[str, list[float]] = {}
+        self.categories: dict[str, dict[str, int]] = {}
+        for name in [n for n, kind in self.kinds.items() if kind == "number"][:1]:
+            self.edges[name] = references[name].edges if name in references else []
+        for name in [n for n, kind in self.kinds.items() if kind == "string"][:1]:
+            known = references[name].categories if name in references else []
+            self.categories[name] = {category: i for i, category in enumerate(known)}
+
+    @property
+    def recounted(self) -> list[str]:
+        """Features whose histograms are recounted."""
+        return [*self.edges, *self.categories]
+
+
+class Recount:
+    """The second count. Feed it the events of each partition of each topic in the order of their offsets."""
+
+    def __init__(self, records: Iterable[ModelRecord]) -> None:
+        self.contracts: dict[tuple[str, str], list[Contract]] = {}
+        for record in sorted(records, key=lambda r: -r.generation):
+            self.contracts.setdefault((record.namespace, record.model), []).append(Contract(record))
+        self.expected: dict[Place, Figures] = {}
+        self.offsets: dict[tuple[str, int], set[int]] = {}
+        self.dead: dict[tuple[str, int], list[int]] = {}
+        self._watermarks: dict[tuple[str, str, int], int] = {}
+        self._seen: dict[tuple[str, str, str, str, int], int] = {}
+
+    def contract(self, namespace: str, model: str, event_time: int) -> Contract:
+        """The newest generation in force when the event's window starts, else the oldest.
+
+        Raises:
+            Dead: nobody has declared the model.
+        """
+        known = self.contracts.get((namespace, model))
+        if not known:
+            raise Dead("unknown_model")
+        return next((c for c in known if c.effective_from <= c.grid.start(event_time)), known[-1])
+
+    def adopt(self, namespace: str, model: str, partition: int, watermark: int) -> None:
+        """Raise the watermark of predictions, because the owner of an idle partition recorded that it did."""
+        key = (namespace, model, partition)
+        self._watermarks[key] = max(self._watermarks.get(key, NEVER), watermark)
+
+    def record(
+        self, place: tuple[str, int], offset: int, log_ts: int, *, value: bytes | None, headers: Headers = None
+    ) -> None:
+        """Count a record of a source topic; ``place`` is (topic, partition)."""
+        topic, partition = place
+        try:
+            event = decode(topic, value, headers)
+            contract = self._check(event, log_ts)
+        except Dead:
+            self.offsets.setdefault(place, set()).add(offset)
+            self.bury(topic, partition, offset)
+            return
+        if event.kind == "progress":
+            if topic == "predictions":
+                self.adopt(event.namespace, event.model, partition, event.event_time)
+            return
+        self.offsets.setdefault(place, set()).add(offset)
+        self.count(event, contract, partition, log_ts)
+
+    def bury(self, topic: str, partition: int, offset: int) -> None:
+        """Count a dead letter."""
+        self.dead.setdefault((topic, partition), []).append(offset)
+        self._tally(Place("", "", 0, 0, partition, "tally", "", f"{topic}.dead"))
+
+    def count(self, event: Event, contract: Contract, partition: int, log_ts: int, *, late: bool | None = None) -> None:
+        """Count an event that is not dead.
+
+        Args:
+            event: a prediction or an outcome.
+            contract: of its window.
+            partition: its source partition.
+            log_ts: the broker's timestamp, in milliseconds.
+            late: whether it came too late, when that is known; None: judge by the watermark.
+        """
+        start = contract.grid.start(event.event_time)
+        predicted = event.kind == "prediction"
+        identity = (event.namespace, event.model, event.prediction_id, event.version if predicted else "\n", partition)
+        newest = self._seen.get(identity)
+        self._seen[identity] = log_ts if newest is None else max(newest, log_ts)
+        if newest is not None and newest >= log_ts - contract.horizon:
+            verdict = "duplicate"
+        elif predicted and (self._late(event, contract, partition, start) if late is None else late):
+            verdict = "late"
+        else:
+            verdict = "counted"
+        place = Place(event.namespace, event.model, contract.number, start, partition, "tally", "", "")
+        self._tally(place._replace(name=f"{event.kind}s.{verdict}"))
+        if predicted:
+            self.adopt(event.namespace, event.model, partition, event.event_time - contract.lateness)
+            if verdict == "counted":
+                if not event.shadow:
+                    self._tally(place._replace(version=event.version, name="predictions.served"))
+                self._histograms(event, contract, place)
+
+    def _late(self, event: Event, contract: Contract, partition: int, start: int) -> bool:
+        return contract.grid.end(start) <= self._watermarks.get((event.namespace, event.model, partition), NEVER)
+
+    def _tally(self, place: Place) -> None:
+        self.expected.setdefault(place, Figures()).n += 1
+
+    def _histograms(self, event: Event, contract: Contract, place: Place) -> None:
+        if event.score is not None:
+            score_bin = min(int(event.score * SCORE_BINS), SCORE_BINS - 1)
+            self._add(place._replace(view="score", version=event.version), score_bin, SCORE_BINS)
+        if event.shadow:
+            return
+        for name, edges in contract.edges.items():
+            value = event.features.get(name)
+            bin_ = None if value is None else bisect_right(edges, value)
+            self._add(place._replace(view="feature", name=name), bin_, len(edges) + 1)
+        for name, categories in contract.categories.items():
+            value = event.features.get(name)
+            bin_ = None if value is None else categories.get(value, len(categories))
+            self._add(place._replace(view="feature", name=name), bin_, len(categories) + 1)
+
+    def _add(self, place: Place, bin_: int | None, bins: int) -> None:
+        found = self.expected.get(place)
+        if found is None:
+            found = self.expected[place] = Figures(counts=[0] * bins)
+        found.n += 1
+        if bin_ is None:
+            found.nulls += 1
+        else:
+            found.counts[bin_] += 1
+
+    def _check(self, event: Event, log_ts: int) -> Contract:
+        """What a model's spec asks of an event.
+
+        Raises:
+            Dead: it does not fit.
+        """
+        contract = self.contract(event.namespace, event.model, event.event_time)
+        if event.event_time < 0:
+            raise Dead("invalid")
+        if event.event_time > log_ts + contract.skew:
+            raise Dead("from_future")
+        if event.kind == "prediction":
+            if contract.positive_class not in event.scores:
+                raise Dead("missing_score")
+            event.score = event.scores[contract.positive_class]
+            for name, kind in contract.kinds.items():
+                if not _is_kind(event.features.get(name), kind):
+                    raise Dead("wrong_kind")
+        elif event.kind == "outcome" and not isinstance(event.label, str) and event.label not in (0, 1):
+            raise Dead("unknown_label")
+        return contract
+
+
+def _is_kind(value: Any, kind: str) -> bool:
+    match value:
+        case None:
+            return True
+        case bool():
+            return kind == "boolean"
+        case str():
+            return kind == "string"
+    return kind == "number"
+
+
+def decode(topic: str, value: bytes | None, headers: Headers) -> Event:
+    """The event in a record: bare JSON, or CloudEvents 1.0 in Kafka's binary mode.
+
+    Raises:
+        Dead: there is none; the reason is ``undecodable``, ``too_large`` or ``invalid``.
+    """
+    if not value:
+        raise Dead("undecodable")
+    if len(value) > MAX_BYTES:
+        raise Dead("too_large")
+    kind = promised = _promised(topic, headers)
+    try:
+        body = json.loads(value.decode("utf-8"), parse_constant=_refuse, parse_float=_float)
+    except (ValueError, RecursionError) as error:
+        raise Dead("undecodable") from error
+    if not isinstance(body, dict):
+        raise Dead("invalid")
+    if promised is None:
+        kind = "progress" if body.get("type") == "progress" and "prediction_id" not in body else _KIND[topic]
+    if kind == "progress" and body.get("type", "progress") != "progress":
+        raise Dead("invalid")
+    event = Event(str(kind), _name(body, "namespace"), _name(body, "model"), _instant(body.get("event_time")))
+    if kind == "progress":
+        return event
+    event.prediction_id = _name(body, "prediction_id")
+    if kind == "outcome":
+        event.label = _of(body.get("label"), float, str, bool)
+        return event
+    event.version = _name(body, "version")
+    event.features = _object(body.get("features"), float, str, bool, type(None))
+    event.scores = _object(body.get("scores", {}), float)
+    _of(body.get("prediction"), float, str, bool, type(None))
+    _object(body.get("segments", {}), str)
+    latency = _of(body.get("latency_ms"), float, type(None))
+    role = body.get("role", "champion")
+    if role not in ("champion", "canary", "shadow") or (latency is not None and latency < 0):
+        raise Dead("invalid")
+    if not all(0 <= score <= 1 for score in event.scores.values()):
+        raise Dead("invalid")
+    event.shadow = role == "shadow"
+    return event
+
+
+def _promised(topic: str, headers: Headers) -> str | None:
+    found = {name: (value or b"").decode(errors="replace") for name, value in headers or () if name.startswith("ce_")}
+    if not found:
+        return None
+    for kind in (_KIND[topic], "progress"):
+        if found.get("ce_specversion") == "1.0" and found.get("ce_type") == _CE_TYPES[kind]:
+            return kind
+    raise Dead("invalid")
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"{text} is no finite number")
+    return number
+
+
+def _name(body: dict[str, Any], key: str) -> str:
+    value = body.get(key)
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_NAME:
+        raise Dead("invalid")
+    return value
+
+
+def _instant(value: Any) -> int:
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise Dead("invalid")
+    try:
+        return to_ms(datetime.fromisoformat(value.upper()).astimezone(UTC))
+    except (ValueError, OverflowError) as error:
+        raise Dead("invalid") from error
+
+
+def _of(value: Any, *kinds: type) -> Any:
+    """``value`` when its JSON type is one of ``kinds``; a whole number is a float, a boolean is not."""
+    kind = float if type(value) is int else type(value)
+    if kind not in kinds:
+        raise Dead("invalid")
+    return value
+
+
+def _object(value: Any, *kinds: type) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Dead("invalid")
+    return {name: _of(item, *kinds) for name, item in value.items()}

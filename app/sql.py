@@ -1,0 +1,37 @@
+"""``driftline sql``: one query, as a table for people or as JSON lines for machines."""
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from warehouse.client import Warehouse
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON can hold: dates and decimals become text."""
+    return value if isinstance(value, str | int | float | bool | list | dict | None) else str(value)
+
+
+def run(warehouse: Warehouse, query: str, *, as_json: bool) -> None:
+    """Print the rows of a query.
+
+    Args:
+        warehouse: where.
+        query: any statement of ClickHouse.
+        as_json: one JSON object per row instead of a table.
+    """
+    result = warehouse.client.query(query)
+    if as_json:
+        for row in result.result_rows:
+            json.dump(dict(zip(result.column_names, map(_plain, row), strict=True)), sys.stdout, default=str)
+            sys.stdout.write("\n")
+        return
+    table = Table(caption=f"{len(result.result_rows):,} rows", caption_justify="left")
+    for name in result.column_names:
+        table.add_column(name)
+    for row in result.result_rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    Console().print(table)

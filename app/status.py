@@ -1,0 +1,189 @@
+"""``driftline status``: per model who serves, how far everything is decided, and how far behind the log we are."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from schemas.partials import model_key
+from schemas.settings import Settings
+from schemas.topics import TopicName
+from schemas.windows import NEVER, iso
+from warehouse.client import Warehouse
+
+_SOURCES: tuple[TopicName, TopicName] = ("predictions", "outcomes")
+
+_ROLLOUTS = "SELECT namespace, model, argMax(body, at) FROM rollouts GROUP BY namespace, model"
+
+_REPORTS = """
+SELECT namespace, model, toUnixTimestamp64Milli(max(at)), argMax(body, at) FROM reports GROUP BY namespace, model
+"""
+
+_REQUESTS = """
+SELECT namespace, model, countIf(kind = 'request'), countIf(kind = 'candidate') FROM audit_log GROUP BY namespace, model
+"""
+
+_UNANSWERED = """
+SELECT namespace, model, JSONExtractInt(body, 'due') AS due FROM audit_log
+WHERE kind = 'request' AND id NOT IN (SELECT cause_id FROM audit_log WHERE kind = 'candidate') ORDER BY due
+"""
+
+_CHECKPOINTS = """
+SELECT partition, argMax(watermarks, seq) FROM checkpoints GROUP BY partition ORDER BY partition
+"""
+
+_TALLIES = """
+SELECT tally, events FROM tallies
+WHERE namespace = {namespace:String} AND model = {model:String}
+    AND window_start = fromUnixTimestamp64Milli({start:Int64}, 'UTC')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """One model. Times are event time in ms; ``incident`` is the open incident's id or empty.
+
+    Attributes:
+        aggregated_through: smallest watermark of its source partitions.
+        reported_through: end of the last window that stage 2 decided.
+        decided_through: how far stage 4 is: everything before is aggregated, reported, answered and applied.
+        unanswered: when the requests are due that no candidate and no error answers yet, in order.
+        last_window: tallies of the last decided window.
+    """
+
+    namespace: str
+    model: str
+    serving: str
+    shadows: list[str]
+    phase: str
+    aggregated_through: int
+    reported_through: int
+    decided_through: int
+    incident: str
+    conditions: int
+    requests: int
+    candidates: int
+    unanswered: list[int]
+    last_window: dict[str, int]
+
+    def late_stage(self, through: int) -> str:
+        """Which stage keeps ``decided_through`` from reaching ``through``, by what each of them has made public."""
+        if self.aggregated_through < through:
+            return "aggregate"
+        if self.reported_through < through:
+            return "monitor"
+        # A request that is not due yet keeps nobody waiting.
+        return "trainer" if any(due <= through for due in self.unanswered) else "rollout"
+
+
+def models(warehouse: Warehouse) -> list[ModelStatus]:
+    """Status of every model that stage 1 has seen, from public records."""
+    rollouts = {model_key(namespace, model): json.loads(body) for namespace, model, body in warehouse.rows(_ROLLOUTS)}
+    reports = {model_key(row[0], row[1]): (int(row[2]), json.loads(row[3])) for row in warehouse.rows(_REPORTS)}
+    asked = {model_key(row[0], row[1]): (int(row[2]), int(row[3])) for row in warehouse.rows(_REQUESTS)}
+    unanswered: dict[str, list[int]] = {}
+    for namespace, model, due in warehouse.rows(_UNANSWERED):
+        unanswered.setdefault(model_key(namespace, model), []).append(int(due))
+    watermarks: dict[str, list[int]] = {}
+    for _, text in warehouse.rows(_CHECKPOINTS):
+        for key, mark in json.loads(text).items():
+            watermarks.setdefault(key, []).append(min(mark["predictions"], mark["outcomes"]))
+    found = []
+    for key in sorted(watermarks.keys() | rollouts.keys() | reports.keys()):
+        namespace, model = key.split("/", 1)
+        rollout = rollouts.get(key, {})
+        at, report = reports.get(key, (NEVER, {}))
+        incident = report.get("incident") or {}
+        champion = rollout.get("champion") or {}
+        last = warehouse.rows(
+            _TALLIES, {"namespace": namespace, "model": model, "start": report.get("window_start", 0)}
+        )
+        found.append(
+            ModelStatus(
+                namespace=namespace,
+                model=model,
+                serving=champion.get("version", ""),
+                shadows=[shadow["version"] for shadow in rollout.get("shadows", [])],
+                phase=rollout.get("phase", "none"),
+                aggregated_through=min(watermarks.get(key, [NEVER])),
+                reported_through=at,
+                decided_through=rollout.get("decided_through", NEVER),
+                incident=incident.get("id", "") if incident.get("state") == "open" else "",
+                conditions=len(incident.get("conditions", [])) if incident.get("state") == "open" else 0,
+                requests=asked.get(key, (0, 0))[0],
+                candidates=asked.get(key, (0, 0))[1],
+                unanswered=unanswered.get(key, []),
+                last_window={str(name): int(events) for name, events in last},
+            )
+        )
+    return found
+
+
+class Lag:
+    """Records between the committed offsets of stage 1 and the ends of the source topics; keep one, ask it again."""
+
+    def __init__(self, settings: Settings) -> None:
+        from confluent_kafka import Consumer, TopicPartition
+
+        self._consumer = Consumer(settings.consumer(settings.group("aggregate")))
+        self._partitions = [
+            TopicPartition(settings.topic(name), partition)
+            for name in _SOURCES
+            for partition in range(settings.source_partitions)
+        ]
+
+    def read(self, timeout: float = 5.0) -> dict[tuple[str, int], int]:
+        """(topic, partition) -> records not committed yet.
+
+        Raises:
+            confluent_kafka.KafkaException: the broker did not answer within ``timeout`` seconds.
+        """
+        lag = {}
+        for found in self._consumer.committed(self._partitions, timeout=timeout):
+            low, high = self._consumer.get_watermark_offsets(found, timeout=timeout, cached=False)
+            lag[(str(found.topic), int(found.partition))] = high - (found.offset if found.offset >= 0 else low)
+        return lag
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+
+
+def _instant(ms: int) -> str:
+    return "-" if ms == NEVER else iso(ms)
+
+
+def show(statuses: list[ModelStatus], lag: dict[tuple[str, int], int], console: Console) -> None:
+    """Print a table per model, and the lag per source partition."""
+    for status in statuses:
+        table = Table(title=model_key(status.namespace, status.model), title_justify="left", show_header=False)
+        table.add_row("serving", status.serving or "no version yet")
+        table.add_row("shadows", ", ".join(status.shadows) or "none")
+        table.add_row("phase", status.phase)
+        table.add_row("aggregated through", _instant(status.aggregated_through))
+        table.add_row("decided through", _instant(status.decided_through))
+        incident = f"{status.incident} ({status.conditions} conditions)" if status.incident else "none"
+        table.add_row("open incident", incident)
+        table.add_row("requests, candidates", f"{status.requests}, {status.candidates}")
+        for name, events in sorted(status.last_window.items()):
+            table.add_row(f"last window: {name}", f"{events:,}")
+        console.print(table)
+    table = Table(title="records after the last committed offset", title_justify="left")
+    table.add_column("topic")
+    for partition in sorted({partition for _, partition in lag}):
+        table.add_column(str(partition), justify="right")
+    for topic in sorted({topic for topic, _ in lag}):
+        table.add_row(topic, *(str(records) for (name, _), records in sorted(lag.items()) if name == topic))
+    console.print(table)
+
+
+def as_json(statuses: list[ModelStatus], lag: dict[tuple[str, int], int]) -> dict[str, Any]:
+    """The same for a machine: times in ms since the epoch, null for never."""
+    return {
+        "models": [
+            {name: None if value == NEVER else value for name, value in asdict(status).items()} for status in statuses
+        ],
+        "lag": [{"topic": topic, "partition": part, "records": records} for (topic, part), records in lag.items()],
+    }
