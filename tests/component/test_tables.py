@@ -1,0 +1,73 @@
+"""``schemas/tables.py`` and the SQL migrations declare the same columns, of the same types, in the same order."""
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from schemas.tables import TABLES, Table
+from warehouse.client import Warehouse
+from warehouse.migrate import migrate, migrations
+
+# What the database fills in itself is no column of an insert.
+COLUMNS = """
+SELECT name, type FROM system.columns
+WHERE database = currentDatabase() AND table = {table:String} AND default_kind = '' ORDER BY position
+"""
+
+
+@pytest.fixture
+def warehouse(clickhouse: Client) -> Warehouse:
+    made = Warehouse(clickhouse, patience=30)
+    migrate(made)
+    return made
+
+
+def test_declared_columns_are_the_migrated_ones(warehouse: Warehouse) -> None:
+    for table in TABLES:
+        migrated = warehouse.rows(COLUMNS, {"table": table.name})
+        assert migrated == list(table.columns.items()), table.name
+
+
+def test_every_migrated_table_is_declared(warehouse: Warehouse) -> None:
+    found = warehouse.rows("SELECT name FROM system.tables WHERE database = currentDatabase() AND engine != 'View'")
+    assert {name for (name,) in found} == {table.name for table in TABLES} | {"migrations"}
+
+
+def test_everything_that_concerns_a_model_has_its_namespace_first_in_the_key(warehouse: Warehouse) -> None:
+    keys = dict(
+        warehouse.rows(
+            "SELECT name, sorting_key FROM system.tables WHERE database = currentDatabase() AND engine != 'View'"
+        )
+    )
+    for table in TABLES:
+        if "model" in table.columns:
+            assert keys[table.name].startswith("namespace, model"), table.name
+
+
+def test_every_table_replaces_rows_by_identity(warehouse: Warehouse) -> None:
+    engines = dict(warehouse.rows("SELECT name, engine FROM system.tables WHERE database = currentDatabase()"))
+    assert {engines[table.name] for table in TABLES} == {"ReplacingMergeTree"}
+
+
+def test_views_can_be_read_when_empty(warehouse: Warehouse) -> None:
+    views = warehouse.rows("SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'View'")
+    assert {name for (name,) in views} >= {"predictions", "outcomes", "served", "tallies", "metric_values", "audit_log"}
+    for (name,) in views:
+        assert warehouse.rows(f"SELECT * FROM {name}") == []  # noqa: S608
+
+
+def test_migrating_again_changes_nothing(warehouse: Warehouse) -> None:
+    assert migrate(warehouse) == []
+    assert [name for name, _ in migrations()] == sorted(name for name, _ in migrations())
+
+
+def test_an_insert_may_be_repeated(warehouse: Warehouse) -> None:
+    audit = next(table for table in TABLES if table.name == "audit")
+    row = [["demo", "delays", "request", "request-1", "", "1", 0, "{}"]]
+    for _ in range(3):
+        warehouse.insert(audit, row)
+    assert warehouse.rows("SELECT count() FROM audit_log") == [(1,)]
+
+
+def test_a_table_that_is_not_there_is_our_own_fault_and_fails_at_once(warehouse: Warehouse) -> None:
+    with pytest.raises(Exception, match="UNKNOWN_TABLE"):
+        warehouse.insert(Table("nowhere", {"a": "String"}), [["x"]])

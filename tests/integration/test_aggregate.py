@@ -1,0 +1,470 @@
+"""Stage 1 on a real Kafka and a real ClickHouse engine: what it counts, and that no kill changes it."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from aggregate_world import (
+    DAY,
+    HOUR,
+    START,
+    Key,
+    Numbers,
+    Oracle,
+    Sent,
+    events,
+    joined,
+    model_record,
+    progress,
+)
+from clickhouse_connect.driver.client import Client
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from schemas.partials import PartialMessage
+from schemas.settings import Settings
+from schemas.spec import ModelRecord
+from schemas.topics import TOPICS, TopicName
+from streams import aggregate
+from streams.aggregate.assign import CannotContinue
+from streams.aggregate.breaker import BreakerOpen
+from warehouse.client import Warehouse
+from warehouse.migrate import migrate
+
+ROOT = Path(__file__).parents[2]
+PARTITIONS = 2
+RECORDS = [model_record(), model_record(generation=2, effective_from=START + 2 * DAY)]
+END = START + 20 * DAY
+_installations = itertools.count(1)
+
+
+@dataclass
+class Installation:
+    """Topics, a database, and settings that name them."""
+
+    settings: Settings
+    warehouse: Warehouse
+    producer: Producer
+
+    def create(self, name: TopicName, partitions: int | None = None) -> None:
+        topic = NewTopic(
+            self.settings.topic(name), partitions or self.settings.partitions(name), config=TOPICS[name].config
+        )
+        admin = AdminClient(self.settings.kafka())
+        admin.create_topics([topic])[topic.topic].result()
+
+    def publish(self, record: ModelRecord) -> None:
+        self.producer.produce(self.settings.topic("models"), msgspec.json.encode(record), record.key())
+        assert self.producer.flush(30) == 0
+
+    def send(self, sent: list[Sent]) -> None:
+        for item in sent:
+            self.producer.produce(self.settings.topic(item.topic), item.value, item.key)  # type: ignore[arg-type]
+        assert self.producer.flush(30) == 0
+
+    def promise(self, event_time: int, partitions: range = range(PARTITIONS)) -> None:
+        """Progress of both topics in these partitions."""
+        for name in ("predictions", "outcomes"):
+            for p in partitions:
+                self.producer.produce(self.settings.topic(name), progress(event_time), partition=p)
+        assert self.producer.flush(30) == 0
+
+    def log(self, name: TopicName, partition: int = 0) -> list[Message]:
+        """All records of a partition."""
+        consumer = Consumer(self.settings.consumer("reader"))
+        where = TopicPartition(self.settings.topic(name), partition, 0)
+        _, end = consumer.get_watermark_offsets(where, timeout=30)
+        consumer.assign([where])
+        found: list[Message] = []
+        while not (found and found[-1].offset() == end - 1) and end:
+            found += consumer.consume(1_000, 0.1)
+        consumer.close()
+        return found
+
+    def watermarks(self) -> list[dict[str, int]]:
+        """Of the one model, as the head of each partition records them."""
+        rows = self.warehouse.rows(
+            "SELECT watermarks FROM checkpoints ORDER BY `partition`, seq DESC LIMIT 1 BY `partition`"
+        )
+        return [json.loads(text).get("default/delay", {}) for (text,) in rows]
+
+    def wait(self, event_time: int) -> None:
+        """Until every partition's head says that both watermarks have passed ``event_time``."""
+
+        def passed() -> bool:
+            marks = self.watermarks()
+            return len(marks) == PARTITIONS and all(m and min(m.values()) >= event_time for m in marks)
+
+        until(passed)
+
+    def counted(self, partition: int) -> dict[Key, Numbers]:
+        rows = self.warehouse.rows(
+            "SELECT namespace, model, toUnixTimestamp64Milli(window_start), generation, view, version, segment, name, "
+            "n, nulls, outside, sums, minimum, maximum, counts FROM partials FINAL WHERE `partition` = {p:UInt16}",
+            {"p": partition},
+        )
+        return {(f"{r[0]}/{r[1]}", *r[2:8]): (*r[8:11], tuple(r[11]), r[12], r[13], tuple(r[14])) for r in rows}
+
+    def verdicts(self, partition: int) -> dict[tuple[str, int], str]:
+        return {
+            (topic, offset): verdict
+            for topic, offset, verdict in self.warehouse.rows(
+                "SELECT 'predictions', `offset`, toString(verdict) FROM raw_predictions FINAL "
+                "WHERE `partition` = {p:UInt16} "
+                "UNION ALL SELECT 'outcomes', `offset`, toString(verdict) FROM raw_outcomes FINAL "
+                "WHERE `partition` = {p:UInt16} "
+                "UNION ALL SELECT topic, `offset`, 'dead' FROM dead_letters FINAL WHERE `partition` = {p:UInt16}",
+                {"p": partition},
+            )
+        }
+
+    def check(self) -> None:
+        """Tables say what the oracle counts from the logs."""
+        for p in range(PARTITIONS):
+            oracle = Oracle(RECORDS)
+            for name in ("predictions", "outcomes"):
+                for message in self.log(name, p):
+                    value, offset = message.value(), message.offset()
+                    assert value is not None
+                    assert offset is not None
+                    oracle.record(name, offset, message.timestamp()[1], value)
+            assert self.verdicts(p) == oracle.verdicts
+            # Which topic was read first is not the oracle's: matured and overdue pairs are taken together.
+            assert joined(self.counted(p)) == joined(oracle.result())
+
+
+def until(done: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds} s: {done.__qualname__}")
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def installation(kafka: str, clickhouse_url: str, clickhouse: Client) -> Installation:
+    made = bare(kafka, clickhouse_url, str(clickhouse.database))
+    for name in TOPICS:
+        made.create(name)
+    for record in RECORDS:
+        made.publish(record)
+    return made
+
+
+def bare(bootstrap: str, clickhouse_url: str, database: str, **options: Any) -> Installation:
+    settings = Settings(
+        bootstrap_servers=bootstrap,
+        clickhouse_url=clickhouse_url,
+        database=database,
+        topic_prefix=f"aggregate{next(_installations)}",
+        source_partitions=PARTITIONS,
+        checkpoint_seconds=0.3,
+        session_timeout_ms=1_500,
+        **options,
+    )
+    warehouse = Warehouse.connect(clickhouse_url, user="default", password="", database=database, patience=60)
+    migrate(warehouse)
+    return Installation(settings, warehouse, Producer(settings.producer()))
+
+
+@contextmanager
+def running(installation: Installation, **changed: Any) -> Iterator[None]:
+    """Stage 1 in a thread of this process; what it raises is raised here."""
+    stop, owners, failures = threading.Event(), itertools.count(1), []
+
+    def work() -> None:
+        try:
+            aggregate.run(
+                installation.settings.model_copy(update=changed),
+                installation.warehouse,
+                now=time.monotonic,
+                owner_id=lambda: f"{id(stop)}-{next(owners)}",
+                stop=stop,
+            )
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(60)
+    assert not thread.is_alive()
+    for failure in failures:
+        raise failure
+
+
+@contextmanager
+def process(
+    installation: Installation, point: str, nth: int, sent: signal.Signals
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Stage 1 in a process that signals itself at a step of a checkpoint."""
+    settings = installation.settings.model_dump(mode="json", exclude={"kafka_password", "clickhouse_password"})
+    child = subprocess.Popen(
+        [sys.executable, ROOT / "tests" / "aggregate_process.py", json.dumps(settings), point, str(nth), sent.name],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait(30)
+
+
+def test_everything_is_counted_once_and_told(installation: Installation) -> None:
+    with running(installation):
+        installation.send(events(1_500, seed=1))
+        installation.promise(END)
+        installation.wait(END)
+    installation.check()
+    newest: dict[int, PartialMessage] = {}
+    told: dict[Key, Numbers] = {}
+    for message in installation.log("partials"):
+        partial = msgspec.json.decode(message.value() or b"", type=PartialMessage)
+        assert message.key() == f"{partial.partition}/default/delay".encode()
+        before = newest.get(partial.partition)
+        assert partial.seq == (before.seq if before else 0) + 1
+        newest[partial.partition] = partial
+        if partial.partition == 0:
+            for s in partial.sketches:
+                key = ("default/delay", s.window_start, s.generation, s.view, s.version, s.segment, s.name)
+                told[key] = (s.n, s.nulls, s.outside, tuple(s.sums), s.minimum, s.maximum, tuple(s.counts))
+    assert told == {key: value for key, value in installation.counted(0).items() if key[0] != "/"}
+    for p, partial in newest.items():
+        assert (partial.watermarks.predictions, partial.watermarks.outcomes) == (END, END)
+        assert partial.positions == tuple(len(installation.log(name, p)) for name in ("predictions", "outcomes"))
+
+
+def test_a_backlog_of_many_windows_fits_in_one_checkpoint(installation: Installation) -> None:
+    end = START + 500 * DAY
+    installation.send(events(1_500, seed=8, days=400))
+    installation.promise(end)
+    with running(installation):
+        installation.wait(end)
+    installation.check()
+
+
+def test_dead_letters_are_kept_whole_and_explained(installation: Installation) -> None:
+    with running(installation):
+        installation.send([Sent("predictions", b"k", b"\xff not json"), Sent("outcomes", b"k", b'{"label":1}')])
+        installation.promise(END)
+        installation.wait(END)
+    rows = installation.warehouse.rows("SELECT topic, reason, base64Decode(original) FROM dead_letters ORDER BY topic")
+    assert rows == [("outcomes", "invalid", '{"label":1}'), ("predictions", "undecodable", rows[1][2])]
+    letters = {m.value(): dict(m.headers() or []) for m in installation.log("dead-letters")}
+    assert set(letters) == {b"\xff not json", b'{"label":1}'}
+    assert letters[b'{"label":1}']["reason"] == b"invalid"
+    assert letters[b'{"label":1}']["topic"] == installation.settings.topic("outcomes").encode()
+    assert b"namespace" in (letters[b'{"label":1}']["detail"] or b"")
+
+
+def feed(installation: Installation, sent: list[Sent], done: Callable[[], bool]) -> None:
+    """Send events a few at a time, taking them from ``sent``, until something has happened."""
+
+    def step() -> bool:
+        installation.send(sent[:5])
+        del sent[:5]
+        time.sleep(0.05)
+        return done()
+
+    until(step)
+
+
+@pytest.mark.parametrize("points", [("C0", "C1", "C2", "C3"), ("C4", "C5", "C6", "C7")])
+def test_a_kill_after_any_step_changes_nothing(installation: Installation, points: tuple[str, ...]) -> None:
+    sent = events(1_500, seed=2)
+    for point in points:
+        # The second checkpoint dies, so that there is one to take up and one to repeat.
+        with process(installation, point, 2, signal.SIGKILL) as child:
+            feed(installation, sent, lambda child=child: child.poll() is not None)  # type: ignore[misc]
+            assert child.returncode == -signal.SIGKILL
+    assert len(sent) > 100
+    with running(installation):
+        installation.send(sent)
+        installation.promise(END)
+        installation.wait(END)
+    installation.check()
+
+
+@pytest.mark.parametrize("point", ["C1", "C3", "C4"])
+def test_a_stopped_owner_that_wakes_up_as_a_zombie_changes_nothing(installation: Installation, point: str) -> None:
+    sent = events(1_000, seed=3)
+    with process(installation, point, 2, signal.SIGSTOP) as zombie:
+        asked = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+        feed(installation, sent, lambda: os.waitid(os.P_PID, zombie.pid, asked) is not None)
+        assert len(sent) > 200
+        half = len(sent) // 2
+        with running(installation):
+            installation.send(sent[:half])
+            installation.promise(START)
+            installation.wait(START)
+            zombie.send_signal(signal.SIGCONT)
+            installation.send(sent[half:])
+            installation.promise(END)
+            installation.wait(END)
+        assert zombie.poll() is None
+    installation.check()
+    forks = installation.warehouse.rows(
+        "SELECT `partition`, seq FROM checkpoints FINAL GROUP BY `partition`, seq HAVING uniqExact(owner) > 1"
+    )
+    assert forks == []
+
+
+def test_partitions_move_between_members(installation: Installation) -> None:
+    sent = events(900, seed=4)
+    with running(installation):
+        installation.send(sent[:300])
+        with running(installation):
+            until(lambda: len(_owners(installation)) > 1)
+            installation.send(sent[300:600])
+        installation.send(sent[600:])
+        installation.promise(END)
+        installation.wait(END)
+    installation.check()
+
+
+def _owners(installation: Installation) -> set[str]:
+    """Who wrote the heads; it wakes up both partitions, so that there is a new head."""
+    installation.promise(START)
+    rows = installation.warehouse.rows(
+        "SELECT owner FROM checkpoints ORDER BY `partition`, seq DESC LIMIT 1 BY `partition`"
+    )
+    return {owner for (owner,) in rows}
+
+
+def test_what_memory_has_forgotten_is_found_in_clickhouse(installation: Installation) -> None:
+    sent = events(6_000, seed=5)
+    for start in range(0, len(sent), 4_000):
+        with running(installation, cache_events=1_000):
+            for part in range(start, min(start + 4_000, len(sent)), 500):
+                installation.send(sent[part : part + 500])
+                installation.promise(START - DAY + part)
+                installation.wait(START - DAY + part)
+    with running(installation):
+        installation.promise(END)
+        installation.wait(END)
+    installation.check()
+
+
+def test_a_silent_partition_adopts_what_the_others_have_recorded(installation: Installation) -> None:
+    with running(installation, idle_after_seconds=1.0):
+        installation.send(events(100, seed=6))
+        installation.promise(END, range(1))
+        installation.wait(END)
+    rows = installation.warehouse.rows(
+        "SELECT predictions_offset, outcomes_offset, adoptions FROM checkpoints WHERE `partition` = 1 ORDER BY seq"
+    )
+    adopting = [index for index, row in enumerate(rows) if row[2] != "[]"]
+    assert len(adopting) == 1
+    # In a checkpoint of its own: it moves no position.
+    assert rows[adopting[0]][:2] == rows[adopting[0] - 1][:2]
+    adoptions = json.loads(rows[adopting[0]][2])
+    assert {(a["topic"], a["watermark"]) for a in adoptions} == {("predictions", END), ("outcomes", END)}
+
+
+def test_most_of_a_topic_dead_stops_the_consumer_after_the_letters_are_safe(installation: Installation) -> None:
+    with pytest.raises(BreakerOpen, match="of predictions are dead letters"), running(installation, dead_letter_min=10):  # noqa: PT012
+        installation.send([Sent("predictions", str(n).encode(), b"{") for n in range(40)])
+        until(lambda: installation.warehouse.rows("SELECT count() FROM dead_letters")[0][0] == 40)
+        time.sleep(0.1)
+
+
+def test_a_topic_with_other_partitions_is_refused(kafka: str, clickhouse_url: str, clickhouse: Client) -> None:
+    made = bare(kafka, clickhouse_url, str(clickhouse.database))
+    for name in TOPICS:
+        made.create(name, 3 if name == "outcomes" else None)
+    with pytest.raises(CannotContinue, match=r"outcomes has 3 partitions, the settings say 2"), running(made):
+        time.sleep(2)
+
+
+def test_offsets_that_are_behind_the_tables_are_refused(installation: Installation) -> None:
+    with running(installation):
+        installation.promise(END)
+        installation.wait(END)
+    admin, group = AdminClient(installation.settings.kafka()), installation.settings.group("aggregate")
+    admin.delete_consumer_groups([group])[group].result()
+    with pytest.raises(CannotContinue, match="reset or have expired"), running(installation):
+        time.sleep(3)
+
+
+def _delete(installation: Installation, *, below: dict[int, int]) -> None:
+    """Delete the predictions below an offset, per partition, as retention does."""
+    topic = installation.settings.topic("predictions")
+    places = [TopicPartition(topic, p, offset) for p, offset in below.items()]
+    admin = AdminClient(installation.settings.kafka())
+    for done in admin.delete_records(places).values():
+        done.result(30)
+
+
+def test_a_first_start_takes_what_kafka_still_has(installation: Installation) -> None:
+    installation.send(events(100, seed=9))
+    _delete(installation, below=dict.fromkeys(range(PARTITIONS), 20))
+    with running(installation):
+        installation.promise(END)
+        installation.wait(END)
+    for p in range(PARTITIONS):
+        counted = [offset for topic, offset in installation.verdicts(p) if topic == "predictions"]
+        assert min(counted) == 20
+
+
+def test_an_operator_goes_on_behind_deleted_events(installation: Installation) -> None:
+    with running(installation):
+        installation.promise(START)
+        installation.wait(START)
+    installation.send(events(100, seed=10))
+    kept = 20
+    _delete(installation, below=dict.fromkeys(range(PARTITIONS), kept))
+    with pytest.raises(CannotContinue, match="with the metadata that is committed now"), running(installation):
+        time.sleep(3)
+    consumer = Consumer(installation.settings.consumer(installation.settings.group("aggregate")))
+    topic = installation.settings.topic("predictions")
+    pointers = consumer.committed([TopicPartition(topic, p) for p in range(PARTITIONS)], timeout=30)
+    consumer.commit(
+        offsets=[TopicPartition(topic, pointer.partition, kept, pointer.metadata) for pointer in pointers],
+        asynchronous=False,
+    )
+    consumer.close()
+    with running(installation):
+        installation.promise(END)
+        installation.wait(END)
+    for p in range(PARTITIONS):
+        counted = [offset for topic, offset in installation.verdicts(p) if topic == "predictions"]
+        assert min(counted) == kept
+
+
+def test_a_simulated_day_is_told_at_once(installation: Installation) -> None:
+    """From the last acknowledged record of a day to the message that lets its window close."""
+    sent = events(4_000, seed=7, days=5)
+    waits = []
+    with running(installation, checkpoint_seconds=10.0):
+        installation.promise(START - HOUR)
+        installation.wait(START - HOUR)
+        reader = Consumer(installation.settings.consumer("reader", **{"fetch.wait.max.ms": 1}))
+        reader.assign([TopicPartition(installation.settings.topic("partials"), 0, 0)])
+        for day in range(5):
+            end = START + (day + 1) * DAY
+            installation.send(sent[day * 1_600 : (day + 1) * 1_600])
+            installation.promise(end)
+            began, marks = time.monotonic(), dict.fromkeys(range(PARTITIONS), 0)
+            while min(marks.values()) < end and time.monotonic() < began + 30:
+                for message in reader.consume(10, 0.002):
+                    partial = msgspec.json.decode(message.value() or b"", type=PartialMessage)
+                    marks[partial.partition] = min(partial.watermarks.predictions, partial.watermarks.outcomes)
+            waits.append(time.monotonic() - began)
+        reader.close()
+    sys.stderr.write(f"\nseconds from the last record to the message: {[round(wait, 3) for wait in waits]}\n")
+    assert min(waits) < 1.0

@@ -1,0 +1,38 @@
+"""Runs the monitor of the environment's settings; ``DIE_BEFORE_TELLING=<at>`` kills it at that tick, row written."""
+
+import logging
+import os
+import signal
+from typing import Any
+
+import structlog
+
+from schemas.settings import Settings
+from streams.monitor import run
+from streams.monitor.stage import Stage
+from warehouse.client import Warehouse
+
+DIE = os.environ.pop("DIE_BEFORE_TELLING", "")
+
+
+def main() -> None:
+    """Run until SIGTERM, or die."""
+    logging.basicConfig(level=logging.WARNING)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory())
+    settings = Settings()
+    tell = Stage._tell
+
+    async def die(self: Stage, report: Any, incident: Any) -> None:
+        if DIE and report.at == int(DIE):
+            os.kill(os.getpid(), signal.SIGKILL)
+        await tell(self, report, incident)
+
+    Stage._tell = die  # type: ignore[method-assign]
+    warehouse = Warehouse.connect(
+        settings.clickhouse_url, user="default", password="", database=settings.database, patience=30
+    )
+    run(settings, warehouse)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,291 @@
+"""A small aggregator for the monitor's tests: days of generated rows, as the messages and rows of stage 1."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from detectors.reference import profile_categories, profile_number
+from detectors.sketch import (
+    Sketch,
+    encode,
+    group_categorical,
+    group_latency,
+    group_numeric,
+    group_performance,
+    group_score,
+    losses,
+    merge,
+)
+from schemas.partials import PartialMessage, SketchRow, Watermarks, model_key
+from schemas.spec import (
+    AlertSpec,
+    FeatureSpec,
+    ModelRecord,
+    ModelSpec,
+    Reference,
+    RetrainingSpec,
+    WindowSpec,
+)
+from schemas.tables import CHECKPOINTS, PARTIALS
+
+DAY = 24 * 3600 * 1000
+START = 1_000 * DAY
+NAMESPACE, MODEL = "default", "flights"
+ROWS = 80
+"""Predictions of a day in one partition."""
+
+ORIGINS = ["EWR", "JFK"]
+
+
+def spec(**changes: Any) -> ModelSpec:
+    """Days, labels mature after one; ``changes`` replace whole parts."""
+    day = timedelta(days=1)
+    parts: dict[str, Any] = {
+        "positive_class": "late",
+        "features": (FeatureSpec(name="temp", kind="number"), FeatureSpec(name="origin", kind="string")),
+        "segments": ("origin",),
+        "windows": WindowSpec(width=day, label_maturity=day, label_horizon=3 * day),
+        "alerts": AlertSpec(min_rows=50, latency_p99_ms=100.0, consecutive=2),
+        "retraining": RetrainingSpec(
+            collect=4 * day, schedule=8 * day, cooldown=3 * day, history=30 * day, holdout=2 * day, budget=12
+        ),
+    }
+    return ModelSpec(**(parts | changes))
+
+
+@dataclass
+class Day:
+    """The rows of one day in one partition."""
+
+    temp: Any
+    origin: list[str | None]
+    scores: Any
+    labels: Any
+    latency: Any
+
+
+def rows(day: int, partition: int, *, nulls: bool = False, bad: bool = False, slow: bool = False) -> Day:
+    """Generated rows: ``nulls`` in temp, ``bad`` scores that are upside down, ``slow`` answers."""
+    rng = np.random.default_rng((day + 1000, partition))
+    scores = rng.beta(2, 5, ROWS)
+    labels = (rng.random(ROWS) < scores).astype(int)
+    temp = rng.normal(10, 3, ROWS)
+    if nulls:
+        temp[: ROWS // 2] = np.nan
+    latency = rng.lognormal(1, 0.5, ROWS) * (100 if slow else 1)
+    origin: list[str | None] = [ORIGINS[int(x)] for x in rng.integers(0, 2, ROWS)]
+    return Day(temp, origin, 1 - scores if bad else scores, labels, latency)
+
+
+def reference() -> Reference:
+    """Of ten earlier days."""
+    days = [rows(-day, p) for day in range(1, 11) for p in (0, 1)]
+    ids = np.repeat(np.arange(20) // 2, ROWS)
+    profiles = [
+        profile_number("temp", np.concatenate([d.temp for d in days]), ids),
+        profile_categories("origin", [o for d in days for o in d.origin], ids),
+    ]
+    scores = np.concatenate([d.scores for d in days])
+    log_loss, _ = losses(scores, np.concatenate([d.labels for d in days]).astype(bool))
+    return Reference(
+        start=START - 10 * DAY,
+        end=START,
+        rows=len(scores),
+        features={"": profiles},
+        score_counts=list(group_score(scores, np.zeros(len(scores), int), 1)[0].counts),
+        window_log_loss=[float(part.mean()) for part in np.split(log_loss, 10)],
+        window_rows=[2 * ROWS] * 10,
+    )
+
+
+def record(generation: int = 1, *, with_reference: bool = True, effective_from: int = 0, **changes: Any) -> ModelRecord:
+    """A generation of the model."""
+    return ModelRecord(
+        namespace=NAMESPACE,
+        model=MODEL,
+        generation=generation,
+        effective_from=effective_from,
+        spec=spec(**changes).model_dump(mode="json"),
+        reference=reference() if with_reference else None,
+        cause_id="test",
+    )
+
+
+@dataclass
+class Faults:
+    """Days (0 is the first) on which something is wrong."""
+
+    nulls: Sequence[int] = ()
+    bad: Sequence[int] = ()
+    slow: Sequence[int] = ()
+
+
+@dataclass
+class Aggregator:
+    """One source partition of stage 1: two checkpoints a day, the second when the day is over.
+
+    The first of ``versions`` serves, the others shadow it.
+    """
+
+    partition: int
+    reference: Reference | None
+    faults: Faults = field(default_factory=Faults)
+    versions: tuple[str, ...] = ("1",)
+    generation: int = 1
+    model: str = MODEL
+    _seq: int = 0
+    _total: dict[tuple[Any, ...], Sketch] = field(default_factory=dict)
+    _changed: set[tuple[Any, ...]] = field(default_factory=set)
+
+    def day(self, day: int) -> list[PartialMessage]:
+        """Messages of a day: half of its labels come on the day, the rest on the next, some two days later."""
+        start = START + day * DAY
+        self._predict(day, slice(0, ROWS // 2))
+        noon = self._checkpoint(start + DAY // 2, day)
+        self._predict(day, slice(ROWS // 2, ROWS))
+        self.label(day, slice(0, ROWS // 2), "matured")
+        if day >= 1:
+            self.label(day - 1, slice(ROWS // 2, ROWS - 10), "matured")
+        if day >= 3:
+            self.label(day - 3, slice(ROWS - 10, ROWS - 5), "overdue")
+            self._add(day - 3, "tally", "", "", "predictions.late", Sketch(1, 0, 0, (), None, None, ()))
+        return [noon, self._checkpoint(start + DAY, day)]
+
+    def _rows(self, day: int) -> Day:
+        faults = self.faults
+        return rows(day, self.partition, nulls=day in faults.nulls, bad=day in faults.bad, slow=day in faults.slow)
+
+    def _predict(self, day: int, part: slice) -> None:
+        d = self._rows(day)
+        ids = np.zeros(len(d.temp[part]), int)
+        temp, origin = (
+            {f.name: f for f in self.reference.features[""]}.get(n) if self.reference else None
+            for n in ("temp", "origin")
+        )
+        edges, low, high = (temp.edges, temp.low, temp.high) if temp else ([], None, None)
+        known = origin.categories if origin else []
+        self._add(day, "feature", "", "", "temp", group_numeric(d.temp[part], ids, 1, edges, low=low, high=high)[0])
+        codes = encode(d.origin[part], known)
+        self._add(day, "feature", "", "", "origin", group_categorical(codes, ids, 1, len(known))[0])
+        for segment in ORIGINS:
+            mine = np.array([o == segment for o in d.origin[part]])
+            zeros = np.zeros(int(mine.sum()), int)
+            sketch = group_numeric(d.temp[part][mine], zeros, 1, edges, low=low, high=high)[0]
+            self._add(day, "feature", "", f"origin={segment}", "temp", sketch)
+        for version in self.versions:
+            self._add(day, "score", version, "", "", group_score(d.scores[part], ids, 1)[0])
+            self._add(day, "latency", version, "", "", group_latency(d.latency[part], ids, 1)[0])
+        self._add(day, "tally", self.versions[0], "", "predictions.served", Sketch(len(ids), 0, 0, (), None, None, ()))
+        counted = len(ids) * len(self.versions)
+        self._add(day, "tally", "", "", "predictions.counted", Sketch(counted, 0, 0, (), None, None, ()))
+
+    def label(self, day: int, part: slice, view: str) -> None:
+        """Labels of some rows of a day have come; they go out with the next checkpoint."""
+        d = self._rows(day)
+        for version in self.versions:
+            sketch = group_performance(d.scores[part], d.labels[part], np.zeros(len(d.labels[part]), int), 1)[0]
+            self._add(day, view, version, "", "", sketch)
+            self._add(day, view, version, "origin=JFK", "", sketch)
+
+    def _add(self, day: int, *key_and_sketch: Any) -> None:
+        *names, sketch = key_and_sketch
+        key = (START + day * DAY, *names)
+        self._total[key] = merge(self._total[key], sketch) if key in self._total else sketch
+        self._changed.add(key)
+
+    def _checkpoint(self, watermark: int, day: int) -> PartialMessage:
+        self._seq += 1
+        sketches = []
+        for key in sorted(self._changed):
+            start, view, version, segment, name = key
+            s = self._total[key]
+            sketches.append(
+                SketchRow(
+                    self.generation,
+                    view,
+                    version,
+                    segment,
+                    start,
+                    name,
+                    s.n,
+                    s.nulls,
+                    s.outside,
+                    list(s.sums),
+                    s.minimum,
+                    s.maximum,
+                    list(s.counts),
+                )
+            )
+        self._changed.clear()
+        return PartialMessage(
+            namespace=NAMESPACE,
+            model=self.model,
+            partition=self.partition,
+            seq=self._seq,
+            owner="owner",
+            watermarks=Watermarks(watermark, watermark),
+            positions=(self._seq * 100, day * 10),
+            sketches=sketches,
+        )
+
+
+def stream(
+    days: int,
+    partitions: int = 2,
+    *,
+    faults: Faults | None = None,
+    versions: tuple[str, ...] = ("1",),
+    with_reference: bool = True,
+    model: str = MODEL,
+) -> list[list[PartialMessage]]:
+    """Messages of each partition, in order."""
+    known = reference() if with_reference else None
+    found = []
+    for partition in range(partitions):
+        aggregator = Aggregator(partition, known, faults or Faults(), versions, model=model)
+        found.append([message for day in range(days) for message in aggregator.day(day)])
+    return found
+
+
+def in_turn(partitions: Sequence[Sequence[PartialMessage]]) -> list[PartialMessage]:
+    """One message of each partition after the other."""
+    return [message for step in zip(*partitions, strict=True) for message in step]
+
+
+def store(warehouse: Any, messages: Iterable[PartialMessage]) -> None:
+    """Write the rows that stage 1 has written before it sends these messages."""
+    for message in messages:
+        who = message.namespace, message.model
+        warehouse.insert(
+            PARTIALS,
+            [
+                [
+                    *who,
+                    r.generation,
+                    r.view,
+                    r.version,
+                    r.segment,
+                    r.window_start,
+                    r.name,
+                    message.partition,
+                    r.n,
+                    r.nulls,
+                    r.outside,
+                    r.sums,
+                    r.minimum,
+                    r.maximum,
+                    r.counts,
+                    message.seq,
+                ]
+                for r in message.sketches
+            ],
+        )
+        watermarks = msgspec.json.encode({model_key(*who): message.watermarks}).decode()
+        warehouse.insert(
+            CHECKPOINTS,
+            [[message.partition, message.seq, message.owner, *message.positions, watermarks, "[]"]],
+        )

@@ -1,0 +1,296 @@
+"""Verdicts, pairs and sketches against a slow oracle, whatever the order of events and the cuts of batches."""
+
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aggregate_world import (
+    DAY,
+    HOUR,
+    START,
+    Key,
+    Numbers,
+    Oracle,
+    events,
+    joined,
+    model_record,
+    outcome,
+    prediction,
+    progress,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.events import SourceTopic
+from streams.aggregate.classify import classify
+from streams.aggregate.decode import Record
+from streams.aggregate.index import Index
+from streams.aggregate.models import Models
+from streams.aggregate.sketches import sketch
+from streams.aggregate.state import SIDES, State
+from warehouse.client import Warehouse
+
+RECORDS = [model_record(), model_record(generation=2, effective_from=START + 2 * DAY)]
+
+
+class NoWarehouse(Warehouse):
+    """Nothing may be asked: memory is complete."""
+
+    def __init__(self) -> None:
+        """No client."""
+
+    def rows(self, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        raise AssertionError(f"unexpected query: {sql}")
+
+
+class Partition:
+    """A partition in memory, its records given batch by batch, beside the oracle."""
+
+    def __init__(self) -> None:
+        self.models = Models()
+        for record in RECORDS:
+            self.models.learn(record)
+        self.warehouse = NoWarehouse()
+        index = Index(0, self.warehouse, self.models, 10**6, (0, 0))
+        self.state = State(0, "me", 0, [0, 0], {}, index, set(), 0.0)
+        self.oracle = Oracle(RECORDS)
+        self.offsets = {"predictions": 0, "outcomes": 0}
+
+    def record(self, topic: SourceTopic, value: bytes, log_ts: int) -> Record:
+        offset = self.offsets[topic]
+        self.offsets[topic] += 1
+        return Record(topic, 0, offset, log_ts, value)
+
+    def count(self, records: list[Record]) -> tuple[list[Record], list[Record]]:
+        """Count a batch in the engine alone."""
+        sides = ([r for r in records if r.topic == "predictions"], [r for r in records if r.topic == "outcomes"])
+        self.state.add(sketch(classify(self.state, self.models, sides, 0.0)), self.warehouse)
+        return sides
+
+    def batch(self, records: list[Record]) -> None:
+        """Count a batch, in the engine and in the oracle."""
+        sides = self.count(records)
+        for record in (*sides[0], *sides[1]):
+            self.oracle.record(record.topic, record.offset, record.log_ts, record.value or b"")
+
+    def counted(self) -> dict[Key, Numbers]:
+        return {
+            (*window, *key): (s.n, s.nulls, s.outside, s.sums, s.minimum, s.maximum, s.counts)
+            for window, sketches in self.state.windows.items()
+            for key, s in sketches.items()
+        }
+
+    def verdicts(self) -> dict[tuple[str, int], str]:
+        alive: dict[tuple[str, int], str] = {
+            (topic, i.record.offset): i.verdict
+            for topic, side in zip(SIDES, self.state.accepted, strict=True)
+            for i in side
+        }
+        return alive | {(d.record.topic, d.record.offset): "dead" for d in self.state.dead}
+
+    def check(self) -> None:
+        assert self.verdicts() == self.oracle.verdicts
+        assert self.counted() == self.oracle.result()
+
+
+def log_of(partition: Partition, seed: int, count: int) -> list[Record]:
+    sent = events(count, seed)
+    # The broker's clock: some ids come again after the horizon, some events are from the future.
+    rng = random.Random(seed)
+    clock, records = START + 3 * DAY, []
+    for item in sent:
+        clock += rng.choice([0, 0, HOUR, HOUR // 7]) if rng.random() < 0.2 else 0
+        value = item.value
+        if rng.random() < 0.03:
+            value = progress(START + rng.randrange(5 * DAY))
+        records.append(partition.record(item.topic, value, clock))  # type: ignore[arg-type]
+    return records
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), cuts=st.lists(st.integers(1, 60), min_size=1, max_size=8))
+def test_any_log_in_any_batches_is_counted_as_the_oracle_counts(seed: int, cuts: list[int]) -> None:
+    partition = Partition()
+    records = log_of(partition, seed, 60)
+    start, turn = 0, 0
+    while start < len(records):
+        size = cuts[turn % len(cuts)]
+        partition.batch(records[start : start + size])
+        start, turn = start + size, turn + 1
+    partition.check()
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), cut=st.integers(1, 100), order=st.randoms(use_true_random=False))
+def test_cuts_and_interleaving_change_only_whether_a_pair_at_the_edge_is_overdue(
+    seed: int, cut: int, order: random.Random
+) -> None:
+    whole, cut_up = Partition(), Partition()
+    records = log_of(whole, seed, 60)
+    whole.batch(records)
+    queues = [[r for r in records if r.topic == topic] for topic in SIDES]
+    while any(queues):
+        queue = order.choice([queue for queue in queues if queue])
+        cut_up.batch(queue[:cut])
+        del queue[:cut]
+    assert whole.verdicts() == cut_up.verdicts()
+    assert joined(whole.counted()) == joined(cut_up.counted())
+
+
+def body(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields).encode()
+
+
+def pairs(partition: Partition) -> dict[str, int]:
+    found = {"matured": 0, "overdue": 0}
+    for (_, _, _, view, _, segment, _), numbers in partition.counted().items():
+        if view in found and segment == "":
+            found[view] += numbers[0]
+    return found
+
+
+Send = Callable[[SourceTopic, bytes], None]
+
+
+@pytest.fixture
+def partition() -> Partition:
+    return Partition()
+
+
+@pytest.fixture
+def send(partition: Partition) -> Send:
+    return lambda topic, value: partition.batch([partition.record(topic, value, START + 30 * DAY)])
+
+
+P = prediction(1, START, random.Random(1), segments={})
+O = outcome(1, START + HOUR, "late")  # noqa: E741
+DUE = START + 2 * DAY  # window end + maturity
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([("predictions", body(P)), ("outcomes", body(O))], "matured"),
+        ([("outcomes", body(O)), ("predictions", body(P))], "matured"),
+        ([("predictions", body(P)), ("outcomes", progress(DUE - 1)), ("outcomes", body(O))], "matured"),
+        ([("predictions", body(P)), ("outcomes", progress(DUE)), ("outcomes", body(O))], "overdue"),
+        ([("outcomes", body(O)), ("outcomes", progress(DUE)), ("predictions", body(P))], "matured"),
+        ([("predictions", progress(START + DAY)), ("predictions", body(P)), ("outcomes", body(O))], "overdue"),
+        ([("outcomes", body(O)), ("predictions", progress(START + DAY)), ("predictions", body(P))], "overdue"),
+    ],
+)
+def test_a_pair_is_matured_unless_it_came_too_late_for_the_test(
+    partition: Partition, send: Send, steps: list[tuple[SourceTopic, bytes]], expected: str
+) -> None:
+    for topic, value in steps:
+        send(topic, value)
+    assert pairs(partition) == {"matured": 0, "overdue": 0} | {expected: 1}
+    partition.check()
+
+
+def test_an_outcome_joins_every_version_once(partition: Partition, send: Send) -> None:
+    send("predictions", body(P))
+    send("predictions", body(P | {"version": "v2", "role": "shadow"}))
+    send("outcomes", body(O))
+    send("outcomes", body(O))
+    send("predictions", body(P | {"version": "v3", "role": "canary"}))
+    send("predictions", body(P))
+    assert pairs(partition) == {"matured": 3, "overdue": 0}
+    partition.check()
+
+
+def test_a_label_beyond_the_horizon_is_told_apart(partition: Partition, send: Send) -> None:
+    send("predictions", body(P))
+    send("outcomes", body(O | {"event_time": "2013-01-04T00:00:00.001Z"}))
+    assert pairs(partition) == {"matured": 0, "overdue": 0}
+    assert ("default/delay", START, 1, "tally", "", "", "outcomes.late_label") in partition.counted()
+    partition.check()
+
+
+@pytest.mark.parametrize(("behind", "verdict"), [(7 * DAY, "duplicate"), (7 * DAY + 1, "counted")])
+def test_an_id_is_remembered_for_the_horizon_of_the_brokers_clock(behind: int, verdict: str) -> None:
+    partition = Partition()
+    log_ts = START + DAY
+    partition.batch([partition.record("predictions", body(P), log_ts)])
+    partition.batch([partition.record("predictions", body(P), log_ts + behind)])
+    assert partition.verdicts()["predictions", 1] == verdict
+    partition.check()
+
+
+@pytest.mark.parametrize(("ahead", "dead"), [(HOUR, False), (HOUR + 1, True)])
+def test_the_future_is_judged_by_the_brokers_clock_and_moves_no_watermark(ahead: int, dead: bool) -> None:
+    for value in (body(P), progress(START)):
+        partition = Partition()
+        partition.batch([partition.record("predictions", value, START - ahead)])
+        assert bool(partition.state.dead) is dead
+        assert [letter.reason for letter in partition.state.dead] == ["from_future"] * dead
+        assert bool(partition.state.watermarks) is not dead
+
+
+def test_watermarks_follow_events_by_the_lateness_and_progress_at_once(partition: Partition, send: Send) -> None:
+    send("predictions", body(P))
+    assert partition.state.watermarks["default/delay"][0] == START - HOUR
+    send("outcomes", progress(START + 5))
+    assert partition.state.watermarks["default/delay"] == [START - HOUR, START + 5]
+    send("outcomes", progress(START))
+    assert partition.state.watermarks["default/delay"][1] == START + 5
+
+
+def test_a_watermark_that_passes_a_windows_end_asks_for_a_checkpoint(partition: Partition, send: Send) -> None:
+    send("predictions", progress(START + 1))
+    partition.state.crossed = False
+    send("predictions", progress(START + DAY - 1))
+    assert not partition.state.crossed
+    send("predictions", progress(START + DAY))
+    assert partition.state.crossed
+
+
+@pytest.mark.parametrize(
+    ("label", "positive"),
+    [("late", 1), ("on time", 0), ("", 0), (True, 1), (False, 0), (1, 1), (1.0, 1), (0, 0), (0.0, 0)],
+)
+def test_labels(partition: Partition, send: Send, label: Any, positive: int) -> None:
+    send("outcomes", body(O | {"label": label}))
+    assert partition.state.accepted[1][0].positive == positive
+
+
+@pytest.mark.parametrize(
+    ("topic", "event", "reason", "names"),
+    [
+        ("predictions", P | {"model": "unheard"}, "unknown_model", "default/unheard"),
+        ("predictions", P | {"namespace": "other"}, "unknown_model", "other/delay"),
+        ("predictions", P | {"scores": {"on time": 0.5}}, "missing_score", "'late'"),
+        ("predictions", P | {"features": {"x": True}}, "wrong_kind", "$.features.x"),
+        ("predictions", P | {"features": {"wet": 1}}, "wrong_kind", "$.features.wet"),
+        ("predictions", P | {"features": {"origin": 3.5}}, "wrong_kind", "$.features.origin"),
+        ("predictions", P | {"event_time": "1969-12-31T23:59:59Z"}, "invalid", "$.event_time"),
+        ("outcomes", O | {"label": 2}, "unknown_label", "$.label"),
+        ("outcomes", O | {"model": "unheard"}, "unknown_model", "default/unheard"),
+    ],
+)
+def test_what_the_spec_refuses_is_dead_and_says_why(
+    partition: Partition, topic: SourceTopic, event: dict[str, Any], reason: str, names: str
+) -> None:
+    partition.count([partition.record(topic, body(event), START + 30 * DAY)])
+    [letter] = partition.state.dead
+    assert letter.reason == reason
+    assert names in letter.detail
+    assert partition.counted() == {("/", 0, 0, "tally", "", "", f"{topic}.dead"): (1, 0, 0, (), None, None, ())}
+
+
+def test_missing_and_unheard_of_features_are_tolerated(partition: Partition) -> None:
+    event = P | {"features": {"more": "than declared"}}
+    partition.count([partition.record("predictions", body(event), START + 30 * DAY)])
+    counted = partition.counted()
+    for name in ("x", "origin", "wet"):
+        assert counted["default/delay", START, 1, "feature", "", "", name][:2] == (1, 1)
+
+
+def test_an_event_belongs_to_the_newest_generation_of_its_window(partition: Partition, send: Send) -> None:
+    for number, day in ((1, 1), (2, 2), (3, 3)):
+        send("predictions", body(P | {"prediction_id": f"n{number}", "event_time": f"2013-01-0{day}T12:00:00Z"}))
+    generations = [item.generation.number for item in partition.state.accepted[0]]
+    assert generations == [1, 1, 2]
+    partition.check()

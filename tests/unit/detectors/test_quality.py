@@ -1,0 +1,83 @@
+"""Quality rules fire on what the reference never did, and never on the reference's own windows."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.quality import SLACK, Rates, RuleResult, check_rate, plausible_range, rates
+from detectors.sketch import EMPTY_SCORE, Sketch
+from detectors.verdict import Insufficient
+
+WEEK_RATES = [0.0, 0.01, 0.0, 0.03, 0.01, 0.0, 0.02]
+WEEK_ROWS = [900] * 7
+
+week = st.lists(st.tuples(st.floats(0, 1), st.integers(100, 10_000)), min_size=3, max_size=30)
+
+
+def verdict(rate: float, n: int = 900) -> RuleResult:
+    result = check_rate("null rate of temp", rate, n, WEEK_RATES, WEEK_ROWS)
+    assert isinstance(result, RuleResult)
+    return result
+
+
+def test_rates_of_a_sketch() -> None:
+    assert rates(Sketch(10, 2, 4, (0,), 0.0, 1.0, (8,))) == Rates(10, 0.2, 0.5)
+    assert rates(EMPTY_SCORE) == Rates(0, None, None)
+    assert rates(Sketch(10, 10, 0, (0,), None, None, (0,))) == Rates(10, 1.0, None)
+
+
+def test_a_rate_that_no_reference_window_came_near_is_a_fault() -> None:
+    assert not verdict(0.03).violated
+    assert not verdict(0.12).violated
+    broken = verdict(0.25)
+    assert broken.violated
+    assert broken.limit == pytest.approx(0.03 + SLACK)
+    assert broken.reason.startswith("null rate of temp 0.2500 exceeds the limit 0.1300")
+
+
+def test_few_rows_get_three_standard_errors() -> None:
+    few = check_rate("null rate of temp", 0.0, 100, [0.4, 0.38], [900, 900])
+    assert isinstance(few, RuleResult)
+    assert few.limit == pytest.approx(0.4 + 3 * (0.4 * 0.6 / 100) ** 0.5)
+
+
+def test_a_new_season_is_plausible_and_another_unit_is_not() -> None:
+    assert plausible_range(10.0, 60.0) == (-40.0, 110.0)
+    assert plausible_range(None, None) == (None, None)
+
+
+@given(week=week)
+def test_no_reference_window_violates_its_own_rule(week: list[tuple[float, int]]) -> None:
+    reference_rates, reference_n = [r for r, _ in week], [n for _, n in week]
+    for rate, n in week:
+        result = check_rate("null rate", rate, n, reference_rates, reference_n)
+        assert isinstance(result, RuleResult)
+        assert not result.violated
+
+
+@given(week=week)
+def test_left_out_only_the_worst_window_can_violate_and_by_no_more_than_the_documented_term(
+    week: list[tuple[float, int]],
+) -> None:
+    for index, (rate, n) in enumerate(week):
+        others = [*week[:index], *week[index + 1 :]]
+        result = check_rate("null rate", rate, n, [r for r, _ in others], [rows for _, rows in others])
+        assert isinstance(result, RuleResult)
+        worst = max(r for r, _ in others)
+        if result.violated:
+            assert rate > worst
+            full = check_rate("null rate", rate, n, [r for r, _ in week], [rows for _, rows in week])
+            assert isinstance(full, RuleResult)
+            assert full.limit >= rate + (rate - worst)
+
+
+def test_small_reference_windows_are_not_consulted() -> None:
+    result = check_rate("null rate", 0.2, 500, [0.9, 0.0, 0.0], [3, 900, 900])
+    assert isinstance(result, RuleResult)
+    assert result.violated
+
+
+def test_too_little_data_is_a_verdict() -> None:
+    assert isinstance(check_rate("null rate", 1.0, 99, WEEK_RATES, WEEK_ROWS), Insufficient)
+    assert isinstance(check_rate("outside", None, 500, WEEK_RATES, WEEK_ROWS), Insufficient)
+    assert isinstance(check_rate("null rate", 1.0, 500, [0.0], [900]), Insufficient)
