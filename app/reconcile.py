@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from app.recount import Contract, Dead, Event, Figures, Place, Recount
+from schemas.models import ModelRecord
 from schemas.partials import Adoption
 from schemas.settings import Settings
-from schemas.spec import ModelRecord
 from schemas.windows import iso
 from warehouse.client import Warehouse
 

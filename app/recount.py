@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, NoReturn
 
-from schemas.spec import ModelRecord, milliseconds
+from schemas.models import ModelRecord
+from schemas.spec import milliseconds
 from schemas.windows import NEVER, to_ms
 
 SCORE_BINS = 128

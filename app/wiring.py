@@ -15,7 +15,7 @@ from schemas.topics import MAX_MESSAGE_BYTES, TOPICS, TopicName
 
 if TYPE_CHECKING:
     from retrain.store import Store
-    from schemas.spec import ModelRecord
+    from schemas.models import ModelRecord
     from warehouse.client import Warehouse
 
 log = structlog.get_logger()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from detectors.sketch import Floats, Ints, encode, group_categorical, group_numeric
-from schemas.spec import FeatureReference
+from schemas.models import FeatureReference
 
 MAX_BINS = 32
 MAX_CATEGORIES = 200

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from detectors.reference import profile_categories, profile_number
 from detectors.sketch import SCORE_BINS, losses, score_bins
 from retrain.dataset import FEATURE, SEGMENT
+from schemas.models import FeatureReference, Reference
 from schemas.partials import ALL
-from schemas.spec import FeatureReference, FeatureSpec, ModelSpec, Reference
+from schemas.spec import FeatureSpec, ModelSpec
 
 
 def build(table: pa.Table, spec: ModelSpec, scores: NDArray[np.float64]) -> Reference:

@@ -19,8 +19,9 @@ from retrain.state import Contender, State, public
 from retrain.store import Store
 from schemas.ids import canonical_json
 from schemas.lifecycle import Candidate, Report, Request, Rollout
+from schemas.models import ModelRecord
 from schemas.settings import Settings
-from schemas.spec import ModelRecord, ModelSpec, milliseconds
+from schemas.spec import ModelSpec, milliseconds
 from schemas.tables import AUDIT, PAIRED_WINDOWS, ROLLOUTS
 from schemas.windows import from_ms
 from warehouse.client import Warehouse

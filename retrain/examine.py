@@ -17,7 +17,8 @@ from retrain.judge import Finding, judge
 from retrain.state import Contender
 from retrain.store import BlobError, Store
 from schemas.lifecycle import Candidate, Request
-from schemas.spec import ModelSpec, Reference
+from schemas.models import Reference
+from schemas.spec import ModelSpec
 
 
 class NoReference(Exception):

@@ -6,9 +6,9 @@ import msgspec
 import structlog
 
 from bus.compacted import CompactedReader
+from schemas.models import ModelRecord
 from schemas.partials import model_key
 from schemas.settings import Settings
-from schemas.spec import ModelRecord
 
 log = structlog.get_logger()
 

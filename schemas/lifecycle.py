@@ -8,7 +8,12 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-RequestReason = Literal["bootstrap", "schedule", "performance"]
+RequestReason = Literal["bootstrap", "schedule", "performance", "reference"]
+"""``reference`` asks for no training: a model that is trained elsewhere gets its reference from its first rows."""
+
+Severity = Literal["critical", "warning"]
+"""``critical`` wakes somebody, ``warning`` can wait for the morning (Prometheus' words)."""
+
 VerdictOutcome = Literal["pass", "fail", "inconclusive", "error"]
 """A verdict; the worst of several wins, in this order: error, fail, inconclusive, pass."""
 
@@ -46,7 +51,7 @@ class Condition(Struct, frozen=True):
     """One thing that is wrong: a row inside an incident. ``key`` names it for as long as it lasts."""
 
     key: str
-    kind: Literal["quality", "latency", "labelled_loss"]
+    kind: Literal["quality", "latency", "labelled_loss", "rule", "dead_man"]
     version: str
     segment: str
     name: str
@@ -56,10 +61,19 @@ class Condition(Struct, frozen=True):
     since: int
     last: int
     text: str
+    severity: Severity = "critical"
 
 
 class Incident(Struct, frozen=True):
-    """At most one per model while open. ``id`` is derived from the model and the window that opened it."""
+    """At most one per model while open. ``id`` is derived from the model and the window that opened it.
+
+    Attributes:
+        severity: the worst of its conditions'.
+        team: who is called for it.
+        summary: what moved, in one line without jargon.
+        text: all that a person needs at 3 a.m.: what moved, in its unit, from what to what, since when, how sure, which
+            segments, what it means for performance, what the system has done and will do next, and where to look.
+    """
 
     id: str
     namespace: str
@@ -68,6 +82,10 @@ class Incident(Struct, frozen=True):
     updated: int
     state: Literal["open", "resolved"]
     conditions: list[Condition]
+    severity: Severity = "critical"
+    team: str = "default"
+    summary: str = ""
+    text: str = ""
 
 
 class Request(Struct, frozen=True):

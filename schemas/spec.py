@@ -1,12 +1,11 @@
-"""What a model owner declares (``kind: Model``), what a reference is, and the record that carries both.
+"""What owners declare: a model (``kind: Model``) and the team that is called for it (``kind: Team``).
 
 The spec is checked by pydantic: an error names the path, the value and the valid choices. Durations are ISO-8601.
 """
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.windows import Windows
@@ -66,11 +65,28 @@ class AlertSpec(_Strict):
     min_coverage: float = Field(default=0.5, ge=0, le=1, description="share of rows with a label that a test needs")
     labelled_loss: bool = Field(default=True, description="raise when log-loss leaves the reference band")
     consecutive: int = Field(default=2, ge=1, description="windows in a row outside the band before it is raised")
+    rules: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
+        default=(), description='limits of the owner\'s own, e.g. "labelled.auc < 0.75 for 2 windows"'
+    )
+
+
+class ReferenceSpec(_Strict):
+    """What becomes the reference of a model that is not trained here and came without one: whichever is full first."""
+
+    collect: timedelta = Field(default=7 * _DAY, description="event time")
+    rows: int = Field(default=20_000, ge=100, description="counted predictions")
+
+
+class RawSpec(_Strict):
+    """Raw rows in ClickHouse."""
+
+    ttl: timedelta = Field(default=90 * _DAY, ge=_DAY, description="raw rows are deleted this long after they came")
 
 
 class RetrainingSpec(_Strict):
     """When a retraining is asked for, and what the trainer may use."""
 
+    enabled: bool = Field(default=True, description="false: the model is trained elsewhere; nothing is asked for")
     collect: timedelta = Field(default=30 * _DAY, description="history before the first training and reference")
     schedule: timedelta | None = Field(default=28 * _DAY, description="a request at least this often; null: never")
     cooldown: timedelta = Field(default=14 * _DAY, description="no request this soon after the previous one")
@@ -113,7 +129,10 @@ class ModelSpec(_Strict):
     segments: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(
         default=(), description="tags of an event; each of their values is watched by itself, as tag=value"
     )
+    team: NamePart = Field(default="default", description="who is called; a document of kind Team, same namespace")
     windows: WindowSpec = WindowSpec()
+    reference: ReferenceSpec = ReferenceSpec()
+    raw: RawSpec = RawSpec()
     alerts: AlertSpec = AlertSpec()
     retraining: RetrainingSpec = RetrainingSpec()
     gate: GateSpec = GateSpec()
@@ -153,96 +172,24 @@ class Model(_Strict):
     spec: ModelSpec
 
 
-class FeatureReference(Struct, frozen=True):
-    """How one feature was distributed in the reference rows (built by ``detectors.reference``).
+class TeamSpec(_Strict):
+    """How often, and by which channels, the people of a team are called.
 
-    Attributes:
-        name: the feature.
-        kind: number, string or boolean.
-        n: rows.
-        nulls: rows without a value.
-        edges: interior edges of a number's bins; [] for the other kinds.
-        categories: known values of a string (most frequent first) or boolean; [] for numbers.
-        low: smallest value of a number.
-        high: largest value of a number.
-        mean: mean of a number.
-        sd: sample standard deviation of a number; 0 if it is constant.
-        counts: rows per bin or category, in the layout of ``detectors.sketch``.
-        window_n: rows of each reference window, in time order.
-        window_nulls: null rate of each reference window.
-        window_outside: share of each window's values that the *other* windows did not show: outside their
-            plausible range (``detectors.quality``), or of no category that they have. Measured against all windows
-            it would be zero by construction.
+    A channel is a name; what it is, its address and its secret are the operator's (``DRIFTLINE_CHANNELS``), so that a
+    document can neither hold a secret nor make driftline call an address.
     """
 
-    name: str
-    kind: FeatureKind
-    n: int
-    nulls: int
-    edges: list[float]
-    categories: list[str]
-    low: float | None
-    high: float | None
-    mean: float | None
-    sd: float | None
-    counts: list[int]
-    window_n: list[int]
-    window_nulls: list[float]
-    window_outside: list[float]
+    falseAlarmBudget: Annotated[str, Field(pattern=r"^\d+ per P.+$")] = Field(
+        default="1 per P30D", description="how many false pages the team accepts"
+    )
+    channels: tuple[NamePart, ...] = Field(default=(), description="names of channels that critical incidents go to")
+    warnings: tuple[NamePart, ...] = Field(default=(), description="names of channels that warnings go to as well")
 
 
-class Reference(Struct, frozen=True):
-    """What normal was: per segment and feature, the scores, and the labelled loss of each reference window.
+class Team(_Strict):
+    """A team's document: ``apiVersion: driftline/v1``, ``kind: Team``."""
 
-    ``window_log_loss`` are out-of-sample mean log-losses, one per reference window, from which the
-    leave-one-window-out band of the labelled loss is made.
-    """
-
-    start: int
-    end: int
-    rows: int
-    features: dict[str, list[FeatureReference]]
-    score_counts: list[int]
-    window_log_loss: list[float]
-    window_rows: list[int]
-
-
-class ModelRecord(Struct, frozen=True):
-    """Value of the compacted ``models`` topic: one generation of a model's spec and reference.
-
-    It is valid for windows that start at or after ``effective_from``. Key: ``namespace/model/generation``, so that
-    compaction keeps every generation.
-    """
-
-    namespace: str
-    model: str
-    generation: int
-    effective_from: int
-    spec: dict[str, Any]
-    reference: Reference | None
-    cause_id: str
-
-    @classmethod
-    def first(cls, model: "Model") -> "ModelRecord":
-        """What an owner's document becomes: generation 0, valid from the epoch on, no reference yet."""
-        return cls(
-            namespace=model.metadata.namespace,
-            model=model.metadata.name,
-            generation=0,
-            effective_from=0,
-            spec=model.spec.model_dump(mode="json"),
-            reference=None,
-            cause_id="",
-        )
-
-    def key(self) -> bytes:
-        """Kafka key of the record."""
-        return f"{self.namespace}/{self.model}/{self.generation:06d}".encode()
-
-    def parsed(self) -> ModelSpec:
-        """The spec, checked.
-
-        Raises:
-            pydantic.ValidationError: with path and value of what is wrong.
-        """
-        return ModelSpec.model_validate(self.spec)
+    apiVersion: Literal["driftline/v1"] = "driftline/v1"
+    kind: Literal["Team"] = "Team"
+    metadata: Metadata
+    spec: TeamSpec = TeamSpec()

@@ -13,6 +13,7 @@ PARTITIONER = "murmur2_random"
 
 TopicName = Literal[
     "models",
+    "teams",
     "predictions",
     "outcomes",
     "partials",
@@ -62,7 +63,8 @@ _SOURCE = _delete(14) | {"message.timestamp.type": "LogAppendTime"}
 TOPICS: dict[TopicName, Topic] = {
     topic.name: topic
     for topic in (
-        Topic("models", "namespace/model/generation", "spec.ModelRecord", 1, _FOR_EVER | _LARGE),
+        Topic("models", "namespace/model/generation", "models.ModelRecord", 1, _FOR_EVER | _LARGE),
+        Topic("teams", "namespace/team", "models.TeamRecord", 1, _FOR_EVER),
         Topic("predictions", "namespace/model/prediction_id", "events.Prediction | events.Progress", 0, _SOURCE),
         Topic("outcomes", "namespace/model/prediction_id", "events.Outcome | events.Progress", 0, _SOURCE),
         Topic("partials", "partition/namespace/model", "partials.PartialMessage", 1, _FOR_EVER | _LARGE | _READ_FIRST),

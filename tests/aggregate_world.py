@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from schemas.spec import FeatureReference, FeatureSpec, ModelRecord, ModelSpec, Reference, WindowSpec
+from schemas.models import FeatureReference, ModelRecord, Reference
+from schemas.spec import FeatureSpec, ModelSpec, WindowSpec
 from schemas.windows import from_ms
 
 HOUR = 3_600_000

@@ -6,8 +6,8 @@ from typing import Any
 
 from aggregate_world import Sent, model_record
 
+from schemas.models import ModelRecord
 from schemas.settings import Settings
-from schemas.spec import ModelRecord
 from streams.aggregate.checkpoint import Outputs, checkpoint
 from streams.aggregate.classify import classify
 from streams.aggregate.decode import Record

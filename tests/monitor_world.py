@@ -20,16 +20,9 @@ from detectors.sketch import (
     losses,
     merge,
 )
+from schemas.models import ModelRecord, Reference
 from schemas.partials import PartialMessage, SketchRow, Watermarks, model_key
-from schemas.spec import (
-    AlertSpec,
-    FeatureSpec,
-    ModelRecord,
-    ModelSpec,
-    Reference,
-    RetrainingSpec,
-    WindowSpec,
-)
+from schemas.spec import AlertSpec, FeatureSpec, ModelSpec, RetrainingSpec, WindowSpec
 from schemas.tables import CHECKPOINTS, PARTIALS
 
 DAY = 24 * 3600 * 1000

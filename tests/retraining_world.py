@@ -13,8 +13,9 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from schemas.ids import content_id
 from schemas.lifecycle import Report, Request, RequestReason, Rollout
+from schemas.models import ModelRecord
 from schemas.settings import Settings
-from schemas.spec import FeatureSpec, GateSpec, ModelRecord, ModelSpec, RetrainingSpec
+from schemas.spec import FeatureSpec, GateSpec, ModelSpec, RetrainingSpec
 from schemas.tables import RAW_OUTCOMES, RAW_PREDICTIONS, REPORTS
 from schemas.topics import TopicName
 from schemas.windows import from_ms

@@ -8,7 +8,7 @@ import numpy as np
 
 from app.demo.baselines import BASELINES
 from schemas import tables
-from schemas.spec import FeatureReference, ModelRecord, Reference
+from schemas.models import FeatureReference, ModelRecord, Reference
 from warehouse.client import Warehouse
 
 NAMESPACE, MODEL = "demo", "delays"

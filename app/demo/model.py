@@ -7,7 +7,8 @@ from typing import Final, Literal
 
 import yaml
 
-from schemas.spec import Model, ModelRecord
+from schemas.models import ModelRecord
+from schemas.spec import Model
 
 Label = Literal["late", "on-time"]
 LATE: Final = "late"

@@ -14,7 +14,7 @@ from matplotlib.figure import FigureBase
 from app.demo import figures
 from app.demo.story import Story, tell
 from app.demo.summary import ARMS
-from schemas.spec import ModelRecord
+from schemas.models import ModelRecord
 from warehouse.client import Warehouse
 
 HTML = "report.html"

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from app.demo.summary import ARMS, SCORES, is_change, is_rollback, quality
 from detectors.distances import jensen_shannon
+from schemas.models import ModelRecord
 from schemas.partials import ALL
-from schemas.spec import ModelRecord
 from schemas.windows import from_ms, to_ms
 from warehouse.client import Warehouse
 

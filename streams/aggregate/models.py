@@ -7,9 +7,10 @@ import structlog
 from pydantic import ValidationError
 
 from bus.compacted import CompactedReader, Entry
+from schemas.models import FeatureReference, ModelRecord
 from schemas.partials import ALL, model_key
 from schemas.settings import Settings
-from schemas.spec import FeatureKind, FeatureReference, ModelRecord, ModelSpec, milliseconds
+from schemas.spec import FeatureKind, ModelSpec, milliseconds
 from schemas.windows import Windows
 
 log = structlog.get_logger()

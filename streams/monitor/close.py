@@ -6,8 +6,8 @@ from typing import NamedTuple
 from detectors import latency, quality
 from detectors.distances import Distances, bin_positions, compare, psi
 from detectors.sketch import Sketch, mean, merge
+from schemas.models import FeatureReference
 from schemas.partials import ALL
-from schemas.spec import FeatureReference
 from streams.monitor.generations import Generation
 from streams.monitor.held import Held, Key
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from schemas.models import FeatureReference, ModelRecord, Reference
 from schemas.partials import ALL
-from schemas.spec import FeatureReference, ModelRecord, ModelSpec, Reference, milliseconds
+from schemas.spec import ModelSpec, milliseconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ import structlog
 from pydantic import ValidationError
 
 from bus.compacted import CompactedReader
+from schemas.models import ModelRecord
 from schemas.partials import model_key
 from schemas.settings import Settings
-from schemas.spec import ModelRecord
 from streams.monitor.generations import Generations
 
 log = structlog.get_logger()

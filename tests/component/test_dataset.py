@@ -18,7 +18,8 @@ from retrain.state import Contender
 from retrain.store import Store
 from retrain.training import Training
 from schemas.lifecycle import Candidate, Request
-from schemas.spec import ModelSpec, Reference
+from schemas.models import Reference
+from schemas.spec import ModelSpec
 from schemas.tables import RAW_OUTCOMES, RAW_PREDICTIONS
 from schemas.windows import from_ms, to_ms
 from warehouse.client import Warehouse

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app import recount
 from schemas.events import CE_TYPES, SOURCE_EVENTS, Outcome, Prediction, Progress, encode, record_key
-from schemas.spec import ModelRecord
+from schemas.models import ModelRecord
 from schemas.windows import from_ms
 from streams.aggregate.classify import accept
 from streams.aggregate.decode import Record, Refused, decode

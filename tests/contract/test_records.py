@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas import lifecycle, partials, spec
+from schemas import lifecycle, models, partials
 from schemas.ids import canonical_json, content_id
 
 STRUCTS = [
@@ -20,7 +20,7 @@ STRUCTS = [
     lifecycle.Verdict,
     lifecycle.Rollout,
     lifecycle.AuditRow,
-    spec.ModelRecord,
+    models.ModelRecord,
 ]
 
 

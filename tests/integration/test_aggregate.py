@@ -33,9 +33,9 @@ from clickhouse_connect.driver.client import Client
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from schemas.models import ModelRecord
 from schemas.partials import PartialMessage
 from schemas.settings import Settings
-from schemas.spec import ModelRecord
 from schemas.topics import TOPICS, TopicName
 from streams import aggregate
 from streams.aggregate.assign import CannotContinue

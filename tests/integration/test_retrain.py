@@ -23,8 +23,8 @@ from retrain.answers import candidate_id
 from retrain.fit import load_model, score
 from retrain.store import Store
 from schemas.lifecycle import Candidate, Request, Rollout, Route
+from schemas.models import ModelRecord
 from schemas.settings import Settings
-from schemas.spec import ModelRecord
 from schemas.tables import PARTIALS
 from warehouse.client import Warehouse
 

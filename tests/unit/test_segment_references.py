@@ -7,8 +7,9 @@ import pytest
 from detectors.sketch import encode, group_categorical, group_numeric
 from retrain import baseline
 from retrain.dataset import FEATURE, SEGMENT
+from schemas.models import ModelRecord, Reference
 from schemas.partials import ALL, PartialMessage, SketchRow, Watermarks
-from schemas.spec import FeatureSpec, ModelRecord, ModelSpec, Reference
+from schemas.spec import FeatureSpec, ModelSpec
 from streams.monitor.close import closed
 from streams.monitor.generations import Generation
 from streams.monitor.held import Held

@@ -7,8 +7,8 @@ import pytest
 from aggregate_world import model_record
 
 from bus.compacted import Entry
+from schemas.models import ModelRecord
 from schemas.settings import Settings
-from schemas.spec import ModelRecord
 from streams.aggregate import models
 from streams.aggregate.models import Models, ModelsReader
 

@@ -12,8 +12,8 @@ from retrain.answers import candidate_id
 from retrain.decider import Decider, Outbox
 from retrain.judge import Finding
 from schemas.lifecycle import Candidate
+from schemas.models import ModelRecord, Reference
 from schemas.settings import Settings
-from schemas.spec import ModelRecord, Reference
 
 BEGUN = DAY * 20_000
 REFERENCE = Reference(day(0), day(1), 1, {}, [], [], [])

@@ -1,0 +1,127 @@
+"""What travels on the compacted ``models`` and ``teams`` topics: a model's generations with references; teams."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from schemas.spec import FeatureKind, Model, ModelSpec, Team, TeamSpec
+
+
+class FeatureReference(Struct, frozen=True):
+    """How one feature was distributed in the reference rows (built by ``detectors.reference``).
+
+    Attributes:
+        name: the feature.
+        kind: number, string or boolean.
+        n: rows.
+        nulls: rows without a value.
+        edges: interior edges of a number's bins; [] for the other kinds.
+        categories: known values of a string (most frequent first) or boolean; [] for numbers.
+        low: smallest value of a number.
+        high: largest value of a number.
+        mean: mean of a number.
+        sd: sample standard deviation of a number; 0 if it is constant.
+        counts: rows per bin or category, in the layout of ``detectors.sketch``.
+        window_n: rows of each reference window, in time order.
+        window_nulls: null rate of each reference window.
+        window_outside: share of each window's values that the *other* windows did not show: outside their
+            plausible range (``detectors.quality``), or of no category that they have. Measured against all windows
+            it would be zero by construction.
+    """
+
+    name: str
+    kind: FeatureKind
+    n: int
+    nulls: int
+    edges: list[float]
+    categories: list[str]
+    low: float | None
+    high: float | None
+    mean: float | None
+    sd: float | None
+    counts: list[int]
+    window_n: list[int]
+    window_nulls: list[float]
+    window_outside: list[float]
+
+
+class Reference(Struct, frozen=True):
+    """What normal was: per segment and feature, the scores, and the labelled loss of each reference window.
+
+    ``window_log_loss`` are out-of-sample mean log-losses, one per reference window, from which the
+    leave-one-window-out band of the labelled loss is made.
+    """
+
+    start: int
+    end: int
+    rows: int
+    features: dict[str, list[FeatureReference]]
+    score_counts: list[int]
+    window_log_loss: list[float]
+    window_rows: list[int]
+
+
+class ModelRecord(Struct, frozen=True):
+    """Value of the compacted ``models`` topic: one generation of a model's spec and reference.
+
+    It is valid for windows that start at or after ``effective_from``. Key: ``namespace/model/generation``, so that
+    compaction keeps every generation.
+    """
+
+    namespace: str
+    model: str
+    generation: int
+    effective_from: int
+    spec: dict[str, Any]
+    reference: Reference | None
+    cause_id: str
+
+    @classmethod
+    def first(cls, model: Model) -> "ModelRecord":
+        """What an owner's document becomes: generation 0, valid from the epoch on, no reference yet."""
+        return cls(
+            namespace=model.metadata.namespace,
+            model=model.metadata.name,
+            generation=0,
+            effective_from=0,
+            spec=model.spec.model_dump(mode="json"),
+            reference=None,
+            cause_id="",
+        )
+
+    def key(self) -> bytes:
+        """Kafka key of the record."""
+        return f"{self.namespace}/{self.model}/{self.generation:06d}".encode()
+
+    def parsed(self) -> ModelSpec:
+        """The spec, checked.
+
+        Raises:
+            pydantic.ValidationError: with path and value of what is wrong.
+        """
+        return ModelSpec.model_validate(self.spec)
+
+
+class TeamRecord(Struct, frozen=True):
+    """Value of the compacted ``teams`` topic: the newest document of a team. Key: ``namespace/team``."""
+
+    namespace: str
+    team: str
+    spec: dict[str, Any]
+
+    @classmethod
+    def of(cls, team: Team) -> "TeamRecord":
+        """What an owner's document becomes."""
+        return cls(team.metadata.namespace, team.metadata.name, team.spec.model_dump(mode="json"))
+
+    def key(self) -> bytes:
+        """Kafka key of the record."""
+        return f"{self.namespace}/{self.team}".encode()
+
+    def parsed(self) -> TeamSpec:
+        """The spec, checked.
+
+        Raises:
+            pydantic.ValidationError: with path and value of what is wrong.
+        """
+        return TeamSpec.model_validate(self.spec)
