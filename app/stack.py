@@ -1,7 +1,7 @@
 """A whole installation on one machine: local Kafka, embedded ClickHouse and the four roles, under one supervisor."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,11 @@ from warehouse.client import Warehouse
 log = structlog.get_logger()
 
 STAGES = ("aggregate", "monitor", "trainer", "rollout")
+"""The circle: what the demo and the tests run."""
+
+SERVICE = (*STAGES,)
+"""What ``driftline up`` runs: the circle, and what people and other systems meet."""
+
 _MARKER = "stack.env"
 
 # One machine has no slow network: a dead member is found soon, and a restart is quick.
@@ -106,9 +111,9 @@ class Stack:
         """What the roles of this stack are told."""
         return wiring.load_settings(self.env)
 
-    def start_roles(self) -> None:
-        """Start the four stages, all at once."""
-        for role in STAGES:
+    def start_roles(self, roles: Sequence[str] = STAGES) -> None:
+        """Start roles, all at once."""
+        for role in roles:
             self.supervisor.start(role, [sys.executable, "-m", "app.cli", "run", role], self.env)
 
     def stop(self) -> None:

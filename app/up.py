@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from app.stack import Stack
+from app.stack import SERVICE, Stack
 
 
 def run_up(*, root: Path, cache: Path, kafka_port: int, clickhouse_port: int) -> None:
@@ -25,7 +25,7 @@ def run_up(*, root: Path, cache: Path, kafka_port: int, clickhouse_port: int) ->
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, tell)
     with Stack(root, cache=cache, kafka_port=kafka_port, clickhouse_port=clickhouse_port, say=console.print) as stack:
-        stack.start_roles()
+        stack.start_roles(SERVICE)
         console.print(f"Kafka       {stack.env['DRIFTLINE_BOOTSTRAP_SERVERS']}")
         console.print(f"ClickHouse  {stack.env['DRIFTLINE_CLICKHOUSE_URL']}  (database {stack.settings.database})")
         console.print(f"logs        {stack.root / 'logs'}")
