@@ -4,40 +4,20 @@ Each title says the finding, computed from the data; labels stand beside what th
 Colours are Okabe and Ito's, which colour-blind people tell apart, and nothing is told by colour alone.
 """
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from io import BytesIO, StringIO
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import FigureBase
 
+from app.charts import FAINT, INK, SOFT
 from app.demo.story import Drift, Mark, Span, Story
 from app.demo.summary import ARMS
 
-INK, SOFT, FAINT = "#1b1f24", "#57606a", "#d8dee4"
 COLOUR = {"frozen": "#6e7781", "always_promote": "#d55e00", "loop": "#0072b2"}
 NAME = {"frozen": "frozen version 1", "always_promote": "monthly, always promoted", "loop": "driftline"}
-STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9.5,
-    "text.color": INK,
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": SOFT,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 12,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "driftline",
-}
-
 # sign -> (marker, colour, what it says)
 SIGNS = {
     "schedule": ("o", "#56b4e9", "scheduled"),
@@ -256,26 +236,3 @@ def _key(axes: Axes, signs: set[str]) -> None:
 
 def _day(day: date | datetime) -> str:
     return f"{day.day} {day.strftime('%B')}"
-
-
-def svg(draw: Callable[[FigureBase], None], size: tuple[float, float]) -> str:
-    """An SVG element (no XML prologue) of what ``draw`` draws on a figure of ``size`` inches."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure)
-        out = StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None}, transparent=True)
-    text = out.getvalue()
-    return text[text.index("<svg") :]
-
-
-def png(draw: Callable[[FigureBase], None], size: tuple[float, float], path: Path | None = None) -> bytes:
-    """A PNG at 160 dots per inch of what ``draw`` draws, also written to ``path``."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained", facecolor="white")
-        draw(figure)
-        out = BytesIO()
-        figure.savefig(out, format="png", dpi=160, metadata={"Software": None})
-    if path is not None:
-        path.write_bytes(out.getvalue())
-    return out.getvalue()

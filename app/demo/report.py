@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined, select_autoescape
 from markupsafe import Markup
 from matplotlib.figure import FigureBase
 
+from app import charts
 from app.demo import figures
 from app.demo.story import Story, tell
 from app.demo.summary import ARMS
@@ -47,7 +48,7 @@ def write_report(
     story = tell(warehouse, namespace, model, summary, records=records, since=since, until=until)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / HTML).write_text(render(story), encoding="utf-8")
-    figures.png(lambda figure: poster(story, figure), (11, 15.5), folder / PNG)
+    charts.png(lambda figure: poster(story, figure), (11, 15.5), folder / PNG)
     return story
 
 
@@ -104,7 +105,7 @@ def render(story: Story) -> str:
             {
                 "title": figures.quality_title(story),
                 "alt": _quality_alt(story),
-                "svg": _svg(figures.svg(lambda figure: figures.draw_quality(story, figure, stacked=True), (9, 6))),
+                "svg": _svg(charts.svg(lambda figure: figures.draw_quality(story, figure, stacked=True), (9, 6))),
                 "note": "Each month: all labelled flights by scheduled departure, New York time, scored by all three. "
                 "Version 1 is trained on January. Monthly: trained on the first of each month on all labels known by "
                 "then, and promoted without a test.",
@@ -112,14 +113,14 @@ def render(story: Story) -> str:
             {
                 "title": figures.drift_title(story.drift),
                 "alt": "Heat map of each feature's distance from the reference by week, the furthest feature on top.",
-                "svg": _svg(figures.svg(lambda figure: figures.draw_drift(story.drift, figure), (9, 4.4))),
+                "svg": _svg(charts.svg(lambda figure: figures.draw_drift(story.drift, figure), (9, 4.4))),
                 "note": "Each week's rows, pooled, against January's. Distances are shown, they do not page: where "
                 "days differ by nature, even January's own days are far from January.",
             },
             {
                 "title": figures.timeline_title(story),
                 "alt": "Time line of serving versions, shadows, incidents, requests, candidates, verdicts and changes.",
-                "svg": _svg(figures.svg(lambda figure: figures.draw_timeline(story, figure), (9, 4.4))),
+                "svg": _svg(charts.svg(lambda figure: figures.draw_timeline(story, figure), (9, 4.4))),
                 "note": "Event time. Every sign is a row of the audit log: `driftline trace` walks there from a "
                 "prediction, and the list of decisions is below.",
             },
@@ -138,7 +139,7 @@ def poster(story: Story, figure: FigureBase) -> None:
     head, quality, drift, line, foot = parts
     head.text(0.02, 0.72, title(story), fontsize=21, fontweight="bold", va="center")
     head.text(
-        0.02, 0.30, textwrap.fill(headline(story.summary) + ".", 100), fontsize=11.5, color=figures.SOFT, va="center"
+        0.02, 0.30, textwrap.fill(headline(story.summary) + ".", 100), fontsize=11.5, color=charts.SOFT, va="center"
     )
     figures.draw_quality(story, quality)
     quality.suptitle(figures.quality_title(story), **_TITLE)
@@ -147,7 +148,7 @@ def poster(story: Story, figure: FigureBase) -> None:
     figures.draw_timeline(story, line)
     line.suptitle(figures.timeline_title(story), **_TITLE)
     foot.text(0.02, 0.62, identity_line(story.summary), fontsize=10.5, fontweight="bold", va="center")
-    foot.text(0.02, 0.2, _run_line(story.summary), fontsize=9, color=figures.SOFT, va="center")
+    foot.text(0.02, 0.2, _run_line(story.summary), fontsize=9, color=charts.SOFT, va="center")
 
 
 _TITLE: dict[str, Any] = {"x": 0.02, "ha": "left", "fontsize": 12.5, "fontweight": "bold"}
