@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +11,7 @@ from typing import Annotated
 import typer
 
 from app import wiring
-from schemas.settings import Settings
+from app.commands.common import PATIENCE, JsonOption, plainly
 
 app = typer.Typer(
     help="Watch machine-learning models over Kafka; retrain, judge, shadow, promote or roll back.",
@@ -21,12 +19,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
-
-
-_PATIENCE = 5.0
-"""Seconds that a command waits for ClickHouse; a person is waiting too."""
 
 
 class Source(StrEnum):
@@ -43,23 +35,6 @@ class Role(StrEnum):
     monitor = "monitor"
     trainer = "trainer"
     rollout = "rollout"
-
-
-@contextmanager
-def _plainly(settings: Settings) -> Iterator[None]:
-    """Turn what a server or the network says into one line, without a traceback."""
-    from clickhouse_connect.driver.exceptions import Error
-    from confluent_kafka import KafkaException
-
-    try:
-        yield
-    except Error as error:
-        raise SystemExit(f"ClickHouse at {settings.clickhouse_url}: {error}\n{_WHERE}") from None
-    except KafkaException as error:
-        raise SystemExit(f"Kafka at {settings.bootstrap_servers}: {error}\n{_WHERE}") from None
-
-
-_WHERE = "Addresses come from DRIFTLINE_* in the environment, or from a local stack: driftline --stack FOLDER ..."
 
 
 @app.callback()
@@ -116,8 +91,8 @@ def status(as_json: JsonOption = False) -> None:
     from app import status as command
 
     settings = wiring.load_settings()
-    with _plainly(settings):
-        statuses = command.models(wiring.open_warehouse(settings, patience=_PATIENCE))
+    with plainly(settings):
+        statuses = command.models(wiring.open_warehouse(settings, patience=PATIENCE))
         follower = command.Lag(settings)
         lag = follower.read()
         follower.close()
@@ -135,8 +110,8 @@ def sql(query: Annotated[str, typer.Argument(help="A ClickHouse statement.")], a
     from app import sql as command
 
     settings = wiring.load_settings()
-    with _plainly(settings):
-        command.run(wiring.open_warehouse(settings, patience=_PATIENCE), query, as_json=as_json)
+    with plainly(settings):
+        command.run(wiring.open_warehouse(settings, patience=PATIENCE), query, as_json=as_json)
 
 
 @app.command()
@@ -151,8 +126,8 @@ def reconcile(
     from app import reconcile as command
 
     settings = wiring.load_settings()
-    with _plainly(settings):
-        warehouse = wiring.open_warehouse(settings, patience=_PATIENCE)
+    with plainly(settings):
+        warehouse = wiring.open_warehouse(settings, patience=PATIENCE)
         code = command.command(settings, warehouse, source=source.value, as_json=as_json)
     raise typer.Exit(code)
 
@@ -166,8 +141,8 @@ def trace(
     from app import trace as command
 
     settings = wiring.load_settings()
-    with _plainly(settings):
-        warehouse = wiring.open_warehouse(settings, patience=_PATIENCE)
+    with plainly(settings):
+        warehouse = wiring.open_warehouse(settings, patience=PATIENCE)
         code = command.command(warehouse, prediction_id, as_json=as_json)
     raise typer.Exit(code)
 
