@@ -1,9 +1,9 @@
 """``driftline reconcile``: count everything a second time, and say where the stored counts differ.
 
-in = counted + late + duplicate per model and window, plus dead letters per topic and partition. From the *topics* the
-whole count is repeated (:mod:`app.recount`): decoding, lateness by watermarks, duplicates, histograms. From the *rows*
-in ClickHouse, for when the topics' retention has passed, lateness is taken from the row (it needs the log) and the
-rest is repeated. Both read up to the positions of the newest checkpoint, and compare with ``partials``.
+in = counted + late + duplicate + correction per model and window, plus dead letters per topic and partition. From the
+*topics* the whole count is repeated (:mod:`app.recount`): decoding, lateness by watermarks, duplicates, histograms.
+From the *rows* in ClickHouse, for when the topics' retention has passed, lateness is taken from the row (it needs the
+log) and the rest is repeated. Both read up to the positions of the newest checkpoint, and compare with ``partials``.
 """
 
 import json
@@ -57,7 +57,7 @@ class Reconciliation:
     """What was compared, and what differs.
 
     Attributes:
-        totals: ``namespace/model`` -> {in, counted, late, duplicate} of predictions and outcomes, recounted.
+        totals: ``namespace/model`` -> {in, counted, late, duplicate, correction}, of both topics, recounted.
         dead: ``topic/partition`` -> dead letters, recounted.
         compared: rows of ``partials`` that were recounted.
     """
@@ -132,7 +132,8 @@ ORDER BY `offset`
 """
 
 _OUTCOMES = """
-SELECT `offset`, toUnixTimestamp64Milli(log_ts), namespace, model, prediction_id, toUnixTimestamp64Milli(event_time)
+SELECT `offset`, toUnixTimestamp64Milli(log_ts), namespace, model, prediction_id,
+    toUnixTimestamp64Milli(event_time), positive
 FROM outcomes WHERE `partition` = {p:UInt16} AND `offset` >= {start:UInt64} AND `offset` < {end:UInt64}
 ORDER BY `offset`
 """
@@ -218,7 +219,7 @@ def _totals(expected: Mapping[Place, Figures]) -> dict[str, dict[str, int]]:
     return dict(sorted(totals.items()))
 
 
-_VERDICTS = ("counted", "late", "duplicate")
+_VERDICTS = ("counted", "late", "duplicate", "correction")
 
 
 def _missing_rows(
@@ -249,6 +250,8 @@ def _from_rows(warehouse: Warehouse, recount: Recount, positions: Positions) -> 
                 if topic == "predictions":
                     verdict, event.version, role, event.score, features = row[6:]
                     late, event.shadow, event.features = verdict == "late", role == "shadow", json.loads(features)
+                else:
+                    event.label = bool(row[6])
                 recount.count(event, _contract(recount, event), p, log_ts, late=late)
         for (offset,) in warehouse.rows(_DEAD, {"topic": topic, "p": p, "end": end}):
             recount.bury(topic, p, offset)
@@ -342,7 +345,7 @@ def show(found: Reconciliation, console: Console, *, limit: int = 20) -> None:
         table.add_row(f"dead letters {place}", f"{dead:,}", "", "", "")
     console.print(table)
     if found.ok:
-        console.print("in = counted + late + duplicate + dead: everything agrees")
+        console.print("in = counted + late + duplicate + correction + dead: everything agrees")
         return
     table = Table(title=f"{len(found.differences):,} numbers differ")
     columns = ("namespace", "model", "window", "partition", "view", "version", "name", "figure", "expected", "got")

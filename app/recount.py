@@ -118,7 +118,7 @@ class Recount:
         self.offsets: dict[tuple[str, int], set[int]] = {}
         self.dead: dict[tuple[str, int], list[int]] = {}
         self._watermarks: dict[tuple[str, str, int], int] = {}
-        self._seen: dict[tuple[str, str, str, str, int], int] = {}
+        self._seen: dict[tuple[str, str, str, str, int], tuple[int, bool]] = {}
 
     def contract(self, namespace: str, model: str, event_time: int) -> Contract:
         """The newest generation in force when the event's window starts, else the oldest.
@@ -173,10 +173,11 @@ class Recount:
         start = contract.grid.start(event.event_time)
         predicted = event.kind == "prediction"
         identity = (event.namespace, event.model, event.prediction_id, event.version if predicted else "\n", partition)
-        newest = self._seen.get(identity)
-        self._seen[identity] = log_ts if newest is None else max(newest, log_ts)
+        label = event.label == contract.positive_class if isinstance(event.label, str) else bool(event.label)
+        newest, told = self._seen.get(identity, (None, label))
+        self._seen[identity] = (log_ts if newest is None else max(newest, log_ts)), label
         if newest is not None and newest >= log_ts - contract.horizon:
-            verdict = "duplicate"
+            verdict = "duplicate" if label == told else "correction"
         elif predicted and (self._late(event, contract, partition, start) if late is None else late):
             verdict = "late"
         else:

@@ -47,7 +47,7 @@ INNER JOIN
 (
     SELECT prediction_id, event_time, positive
     FROM raw_outcomes FINAL
-    WHERE namespace = {namespace:String} AND model = {model:String} AND verdict != 'duplicate'
+    WHERE namespace = {namespace:String} AND model = {model:String} AND verdict = 'counted'
         AND `offset` < transform(`partition`, {partitions:Array(UInt16)}, {outcomes:Array(UInt64)}, toUInt64(0))
     ORDER BY prediction_id, `offset`
     LIMIT 1 BY prediction_id

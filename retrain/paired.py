@@ -60,7 +60,7 @@ INNER JOIN
             AND `offset` < transform(`partition`, {partitions:Array(UInt16)}, {outcomes:Array(UInt64)}, toUInt64(0))
             AND positive IS NOT NULL
         GROUP BY prediction_id, `partition`, `offset`
-        HAVING argMax(verdict, seq) != 'duplicate'
+        HAVING argMax(verdict, seq) = 'counted'
             AND label_time < fromUnixTimestamp64Milli({mature:Int64}, 'UTC')
     )
     GROUP BY prediction_id

@@ -28,6 +28,7 @@ Tally = Literal[
     "predictions.dead",  # undecodable or invalid; namespace, model empty, window_start 0
     "outcomes.counted",
     "outcomes.duplicate",
+    "outcomes.correction",  # another label than the newest one of its id, within the horizon; stored, never joined
     "outcomes.dead",
     "outcomes.late_label",  # further from its prediction than the label horizon; not paired
 ]

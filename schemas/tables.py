@@ -46,7 +46,7 @@ RAW_OUTCOMES = Table(
         "event_time": "DateTime64(3, 'UTC')",
         "label": "String",
         "positive": "Nullable(UInt8)",
-        "verdict": "Enum8('counted' = 1, 'late' = 2, 'duplicate' = 3)",
+        "verdict": "Enum8('counted' = 1, 'late' = 2, 'duplicate' = 3, 'correction' = 4)",
         "seq": "UInt64",
     },
 )
@@ -61,6 +61,20 @@ DEAD_LETTERS = Table(
         "reason": "LowCardinality(String)",
         "detail": "String",
         "original": "String",
+        "key": "Nullable(String)",
+        "headers": "String",
+    },
+)
+
+DEAD_LETTER_REPLAYS = Table(
+    "dead_letter_replays",
+    {
+        "topic": "LowCardinality(String)",
+        "partition": "UInt16",
+        "offset": "UInt64",
+        "new_partition": "UInt16",
+        "new_offset": "UInt64",
+        "replayed_at": "DateTime64(3, 'UTC')",
     },
 )
 
@@ -200,6 +214,7 @@ TABLES: tuple[Table, ...] = (
     RAW_PREDICTIONS,
     RAW_OUTCOMES,
     DEAD_LETTERS,
+    DEAD_LETTER_REPLAYS,
     REDO,
     PARTIALS,
     CHECKPOINTS,

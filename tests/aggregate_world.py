@@ -137,7 +137,9 @@ def events(count: int, seed: int, days: int = 4) -> list[Sent]:
             label = rng.choice(["late", "on time", True, False, 1, 0.0])
             sent = known + rng.choice([0, 0, HOUR])
             send(sent, "outcomes", outcome(number, known, label), key)
-            if rng.random() < 0.05:
+            again = rng.random()
+            if again < 0.1:
+                label = label if again < 0.05 else rng.choice(["late", "on time", True, 0.0])
                 send(sent + rng.random() * DAY, "outcomes", outcome(number, known, label), key)
         if rng.random() < 0.01:
             send(at, "outcomes", outcome(number, at, 7), key)
@@ -232,7 +234,8 @@ class Oracle:
         event["late"] = late
         verdict = "late" if late else "counted"
         if any(e["log_ts"] >= log_ts - 7 * DAY for e in same):
-            verdict = "duplicate"
+            said = [e["label"] in ("late", True, 1) for e in (same[-1], event)] if topic == "outcomes" else [0, 0]
+            verdict = "duplicate" if said[0] == said[1] else "correction"
         self.verdicts[topic, offset] = verdict
         self._tally(f"{topic}.{verdict}", start, event["generation"])
         if topic == "predictions" and verdict == "counted":

@@ -53,7 +53,8 @@ def _events(warehouse: Warehouse, random: np.random.Generator) -> None:
     warehouse.insert(tables.RAW_PREDICTIONS, predictions)
     warehouse.insert(tables.RAW_OUTCOMES, outcomes)
     warehouse.insert(
-        tables.DEAD_LETTERS, [["predictions", 0, 9_999, START, "invalid", "", "eyJwcmVkaWN0aW9uX2lkIjogImRlYWQtMSJ9"]]
+        tables.DEAD_LETTERS,
+        [["predictions", 0, 9_999, START, "invalid", "", "eyJwcmVkaWN0aW9uX2lkIjogImRlYWQtMSJ9", None, "[]"]],
     )
     columns = ", ".join(f"{name} {kind}" for name, kind in BASELINES.columns.items())
     warehouse.command(f"CREATE TABLE {BASELINES.name} ({columns}) ENGINE = MergeTree ORDER BY prediction_id")

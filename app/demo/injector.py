@@ -116,6 +116,7 @@ def tally(
         "counted": total("predictions.counted", "outcomes.counted"),
         "late": total("predictions.late"),
         "duplicate": total("predictions.duplicate", "outcomes.duplicate"),
+        "correction": total("outcomes.correction"),
         "dead_lettered": total("predictions.dead", "outcomes.dead"),
         "pairs_joined": sum(answered.get(prediction_id, 0) for prediction_id in labelled),
         "outcomes_unmatched": sum(not answered.get(prediction_id, 0) for prediction_id in labelled),

@@ -79,8 +79,8 @@ def title(story: Story) -> str:
 
 
 def identity(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The two sides of in = counted + late + duplicate + dead-lettered."""
-    parts = {name: summary[name] for name in ("counted", "late", "duplicate", "dead_lettered")}
+    """The two sides of in = counted + late + duplicate + correction + dead-lettered."""
+    parts = {name: summary[name] for name in ("counted", "late", "duplicate", "correction", "dead_lettered")}
     return {"events_in": summary["events_in"], "parts": parts, "holds": summary["events_in"] == sum(parts.values())}
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from schemas.windows import to_ms
 from warehouse.client import Warehouse
 
-COMPARED = ("events_in", "counted", "late", "duplicate", "dead_lettered")
+COMPARED = ("events_in", "counted", "late", "duplicate", "correction", "dead_lettered")
 """What the injector must agree on; whatever else it tallies under a name of the summary is compared too."""
 
 LOSS_CLIP = 1e-6
@@ -34,7 +34,7 @@ _PAIRS = "SELECT sum(n) FROM partials FINAL WHERE view IN ('matured', 'overdue')
 
 _UNMATCHED = """
 SELECT count() FROM outcomes
-WHERE verdict != 'duplicate' AND (namespace, model, prediction_id) NOT IN (
+WHERE verdict = 'counted' AND (namespace, model, prediction_id) NOT IN (
     SELECT namespace, model, prediction_id FROM raw_predictions)
 """
 
@@ -95,8 +95,8 @@ def counts(warehouse: Warehouse) -> dict[str, Any]:
 
     Returns:
         The fields of the summary that are counts. They are of events on both source topics. ``events_in`` is rows by
-        log position, independent of the tallies: ``events_in == counted + late + duplicate + dead_lettered`` is a
-        finding, not a definition.
+        log position, independent of the tallies: ``events_in == counted + late + duplicate + correction +
+        dead_lettered`` is a finding, not a definition.
     """
     tallies = {str(name): int(n) for name, n in warehouse.rows(_TALLIES)}
 
@@ -113,6 +113,7 @@ def counts(warehouse: Warehouse) -> dict[str, Any]:
         "counted": total("predictions.counted", "outcomes.counted"),
         "late": total("predictions.late"),
         "duplicate": total("predictions.duplicate", "outcomes.duplicate"),
+        "correction": total("outcomes.correction"),
         "dead_lettered": total("predictions.dead", "outcomes.dead"),
         "tallies": dict(sorted(tallies.items())),
         "pairs_joined": int(warehouse.rows(_PAIRS)[0][0]),
@@ -177,11 +178,11 @@ def compare(summary: Mapping[str, Any], injected: Mapping[str, Any]) -> list[str
         for name, value in expected.items()
         if found[name] != value
     ]
-    accounted = summary["counted"] + summary["late"] + summary["duplicate"] + summary["dead_lettered"]
+    accounted = sum(summary[name] for name in COMPARED[1:])
     if summary["events_in"] != accounted:
         differences.append(
-            f"in = counted + late + duplicate + dead does not hold: {summary['events_in']:,} rows by log position, "
-            f"{accounted:,} in the tallies"
+            f"in = counted + late + duplicate + correction + dead does not hold: {summary['events_in']:,} rows by log "
+            f"position, {accounted:,} in the tallies"
         )
     return differences
 

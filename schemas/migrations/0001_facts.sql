@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS raw_outcomes
     event_time     DateTime64(3, 'UTC'),
     label          String,
     positive       Nullable(UInt8) COMMENT '1 when label is the positive class',
-    verdict        Enum8('counted' = 1, 'late' = 2, 'duplicate' = 3),
+    verdict        Enum8('counted' = 1, 'late' = 2, 'duplicate' = 3, 'correction' = 4),
     seq            UInt64
 )
 ENGINE = ReplacingMergeTree(seq)
@@ -54,7 +54,9 @@ CREATE TABLE IF NOT EXISTS dead_letters
     log_ts       DateTime64(3, 'UTC'),
     reason       LowCardinality(String),
     detail       String,
-    original     String COMMENT 'base64 of the value'
+    original     String COMMENT 'base64 of the value',
+    key          Nullable(String) COMMENT 'base64 of the record''s key; null: it had none',
+    headers      String COMMENT 'JSON: [[name, base64 of the value or null], ...]'
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (topic, `partition`, `offset`);

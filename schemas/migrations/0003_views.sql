@@ -9,7 +9,8 @@ CREATE VIEW IF NOT EXISTS metric_values AS SELECT * FROM metrics FINAL;
 CREATE VIEW IF NOT EXISTS audit_log AS SELECT * FROM audit FINAL;
 
 -- Every served prediction with its label: predictions that were not a shadow's and outcomes, each without duplicates. A
--- duplicate repeats (id, version), or an outcome's id, within the spec's dedupe_horizon. So an id has more than one row
+-- duplicate repeats (id, version), or an outcome's id, within the spec's dedupe_horizon; a correction repeats the id with
+-- another label (view label_corrections). So an id has more than one row
 -- here when two versions served it, or when it was sent again after the horizon; tell them apart by prediction_offset.
 CREATE VIEW IF NOT EXISTS served AS
 SELECT
@@ -18,11 +19,11 @@ SELECT
     p.`partition` AS `partition`, p.`offset` AS prediction_offset, o.`offset` AS outcome_offset,
     o.event_time AS label_time, o.positive AS label
 FROM (SELECT * FROM raw_predictions FINAL WHERE verdict != 'duplicate' AND role != 'shadow') AS p
-LEFT JOIN (SELECT * FROM raw_outcomes FINAL WHERE verdict != 'duplicate') AS o
+LEFT JOIN (SELECT * FROM raw_outcomes FINAL WHERE verdict = 'counted') AS o
     ON o.namespace = p.namespace AND o.model = p.model AND o.prediction_id = p.prediction_id
 SETTINGS join_use_nulls = 1;
 
--- Tallies per window of event time: in = counted + late + duplicate; dead letters are per topic and partition.
+-- Tallies per window of event time: in = counted + late + duplicate + correction; dead letters are per topic and partition.
 CREATE VIEW IF NOT EXISTS tallies AS
 SELECT namespace, model, window_start, name AS tally, sum(n) AS events
 FROM (SELECT * FROM partials FINAL WHERE view = 'tally')

@@ -247,10 +247,15 @@ def _outcome_row(item: Accepted, seq: int) -> tuple[Any, ...]:
 
 def _dead_row(letter: Dead) -> list[Any]:
     record = letter.record
-    original = base64.b64encode(record.value or b"").decode()
+    headers = [[name, _base64(value)] for name, value in record.headers or ()]
     return [
-        record.topic, record.partition, record.offset, record.log_ts, letter.reason, letter.detail, original
+        record.topic, record.partition, record.offset, record.log_ts, letter.reason, letter.detail,
+        _base64(record.value or b""), _base64(record.key), _json(headers),
     ]  # fmt: skip
+
+
+def _base64(value: bytes | None) -> str | None:
+    return None if value is None else base64.b64encode(value).decode()
 
 
 def _dead_message(letter: Dead, settings: Settings) -> tuple[str, bytes, bytes, dict[str, str]]:

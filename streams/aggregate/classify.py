@@ -1,4 +1,4 @@
-"""Give every event of a batch its verdict: dead, duplicate, late or counted; and find the pairs.
+"""Give every event of a batch its verdict: dead, duplicate, correction, late or counted; and find the pairs.
 
 The order of the checks is the protocol's. Everything here is a function of the record, of the rows below it in its
 partition, and of the watermarks, which are in the checkpoint: a replay gives the same verdicts.
@@ -28,7 +28,12 @@ _TALLIES: tuple[dict[str, Tally], dict[str, Tally]] = (
         "duplicate": "predictions.duplicate",
         "dead": "predictions.dead",
     },
-    {"counted": "outcomes.counted", "duplicate": "outcomes.duplicate", "dead": "outcomes.dead"},
+    {
+        "counted": "outcomes.counted",
+        "duplicate": "outcomes.duplicate",
+        "correction": "outcomes.correction",
+        "dead": "outcomes.dead",
+    },
 )
 
 
@@ -193,8 +198,10 @@ def _outcome(state: State, item: Accepted, verdicts: Verdicts) -> None:
     key = (item.key, item.event.prediction_id)
     known = state.index.outcomes.get(key)
     if known is not None and known.log_ts >= record.log_ts - item.generation.dedupe_horizon:
-        item.verdict = "duplicate"
-    seen = OutcomeSeen(record.offset, record.log_ts, item.event_time, item.positive)
+        # The first label counts, whatever is said later. Against the newest one, so that a correction that is sent
+        # twice is one correction.
+        item.verdict = "duplicate" if known.newest == item.positive else "correction"
+    seen = OutcomeSeen(record.offset, record.log_ts, item.event_time, item.positive, newest=item.positive)
     if state.index.add_outcome(key, seen):
         labelled = state.watermark(item.key)[1]
         for prediction in state.index.predictions.get(key, ()):

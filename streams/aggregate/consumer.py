@@ -168,9 +168,8 @@ class Member:
             state.at_end[side] = error is not None
             offset = message.offset()
             if error is None and offset is not None and offset >= state.positions[side]:
-                record = Record(
-                    SIDES[side], partition, offset, message.timestamp()[1], message.value(), _headers(message)
-                )
+                log_ts, headers = message.timestamp()[1], _headers(message)
+                record = Record(SIDES[side], partition, offset, log_ts, message.value(), headers, message.key())
                 batches.setdefault(partition, ([], []))[side].append(record)
         return batches
 

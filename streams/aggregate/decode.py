@@ -40,7 +40,10 @@ Event = Prediction | Outcome | Progress
 # Structs without garbage collection, here and wherever there is one object per event: there are no cycles to find, and
 # the collector would walk through all of them again and again, for half of the time.
 class Record(Struct, frozen=True, gc=False):
-    """A record of a source topic as it is in the log; ``log_ts`` is the broker's timestamp in milliseconds."""
+    """A record of a source topic as it is in the log; ``log_ts`` is the broker's timestamp in milliseconds.
+
+    ``key`` and ``headers`` are kept for dead letters, so that one can be sent again as it was.
+    """
 
     topic: SourceTopic
     partition: int
@@ -48,6 +51,7 @@ class Record(Struct, frozen=True, gc=False):
     log_ts: int
     value: bytes | None
     headers: Headers = None
+    key: bytes | None = None
 
 
 class Dead(Struct, frozen=True, gc=False):

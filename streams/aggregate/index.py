@@ -38,12 +38,13 @@ class PredictionSeen(Struct, gc=False):
 
 
 class OutcomeSeen(Struct, gc=False):
-    """The first outcome of an id. ``log_ts``, ``offset`` are those of its newest copy."""
+    """The first outcome of an id. ``log_ts``, ``offset`` and ``newest`` (its label) are those of the newest one."""
 
     offset: int
     log_ts: int
     event_time: int
     positive: int
+    newest: int
 
 
 def segments_of(generation: Generation, tags: dict[str, str]) -> tuple[str, ...]:
@@ -146,7 +147,7 @@ class Index:
                     ),
                 )
             else:
-                self.add_outcome(key, OutcomeSeen(offset, log_ts, event_time, rest[0]))
+                self.add_outcome(key, OutcomeSeen(offset, log_ts, event_time, rest[0], newest=rest[0]))
 
     def add_prediction(self, key: IdKey, new: PredictionSeen) -> bool:
         """Remember a prediction; whether it is the first of its id and version."""
@@ -162,7 +163,7 @@ class Index:
         """Remember an outcome; whether it is the first of its id."""
         seen = self.outcomes.get(key)
         if seen is not None:
-            seen.offset, seen.log_ts = new.offset, max(seen.log_ts, new.log_ts)
+            seen.offset, seen.log_ts, seen.newest = new.offset, max(seen.log_ts, new.log_ts), new.newest
             return False
         self.outcomes[key] = new
         return True

@@ -90,7 +90,7 @@ def test_the_topics_the_rows_and_the_counts_agree_until_somebody_meddles(
         assert found.differences == []
         totals = found.totals["default/delay"]
         assert min(totals.values()) > 0
-        assert totals["in"] == totals["counted"] + totals["late"] + totals["duplicate"]
+        assert totals["in"] == sum(totals[verdict] for verdict in ("counted", "late", "duplicate", "correction"))
         assert sum(found.dead.values()) > 0
 
     warehouse.command("DELETE FROM raw_outcomes WHERE `partition` = 1 AND `offset` = 7")

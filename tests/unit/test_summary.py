@@ -6,7 +6,7 @@ import pytest
 
 from app.demo.summary import compare, promotions
 
-AGREEING = {"events_in": 10, "counted": 6, "late": 1, "duplicate": 2, "dead_lettered": 1}
+AGREEING = {"events_in": 10, "counted": 6, "late": 1, "duplicate": 1, "correction": 1, "dead_lettered": 1}
 SUMMARY: dict[str, Any] = {**AGREEING, "pairs_joined": 3, "tallies": {"predictions.counted": 6}}
 
 
@@ -34,7 +34,7 @@ def test_a_missing_field_is_named() -> None:
 
 def test_the_identity_is_a_finding_not_a_definition() -> None:
     (line,) = compare({**SUMMARY, "events_in": 11}, {**AGREEING, "events_in": 11})
-    assert line.startswith("in = counted + late + duplicate + dead does not hold")
+    assert line.startswith("in = counted + late + duplicate + correction + dead does not hold")
 
 
 def rollout(champion: str | None, phase: str = "steady", *shadows: str) -> dict[str, Any]:

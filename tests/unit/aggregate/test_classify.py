@@ -201,6 +201,40 @@ def test_an_outcome_joins_every_version_once(partition: Partition, send: Send) -
     partition.check()
 
 
+@pytest.mark.parametrize(
+    ("labels", "verdicts"),
+    [
+        (["late", "late"], ["counted", "duplicate"]),
+        (["late", True, 1.0], ["counted", "duplicate", "duplicate"]),
+        (["late", "on time"], ["counted", "correction"]),
+        (["late", "on time", "on time"], ["counted", "correction", "duplicate"]),
+        (["late", False, "late"], ["counted", "correction", "correction"]),
+        (["on time", 1, "late"], ["counted", "correction", "duplicate"]),
+    ],
+)
+def test_the_first_label_counts_and_another_one_is_a_correction(
+    partition: Partition, send: Send, labels: list[Any], verdicts: list[str]
+) -> None:
+    send("predictions", body(P))
+    for label in labels:
+        send("outcomes", body(O | {"label": label}))
+    assert [item.verdict for item in partition.state.accepted[1]] == verdicts
+    assert pairs(partition) == {"matured": 1, "overdue": 0}
+    [performance] = [s for key, s in partition.counted().items() if key[3] == "matured" and key[5] == ""]
+    positive = labels[0] == "late"
+    assert sum(performance[6][1::2]) == positive, "the label of the pair is the first one"
+    partition.check()
+
+
+def test_another_label_after_the_horizon_is_a_new_outcome_and_then_what_is_compared_with() -> None:
+    partition = Partition()
+    for label, log_ts in (("late", 0), ("on time", 7 * DAY + 1), ("on time", 8 * DAY), ("late", 8 * DAY)):
+        partition.batch([partition.record("outcomes", body(O | {"label": label}), START + DAY + log_ts)])
+    found = [item.verdict for item in partition.state.accepted[1]]
+    assert found == ["counted", "counted", "duplicate", "correction"]
+    partition.check()
+
+
 def test_a_label_beyond_the_horizon_is_told_apart(partition: Partition, send: Send) -> None:
     send("predictions", body(P))
     send("outcomes", body(O | {"event_time": "2013-01-04T00:00:00.001Z"}))
