@@ -4,8 +4,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+SYSTEM := chromium
 
-.PHONY: help venv demo demo-faults up test check format kafka clean
+.PHONY: help venv system demo demo-faults up test check format kafka clean
 
 help: ## Explain all of this
 	@echo "driftline: make TARGET [ARGS=\"...\"]"
@@ -31,7 +32,15 @@ demo-faults: venv ## Bad candidates, a flipped byte, a second cause: each is sto
 up: venv ## Kafka, ClickHouse and all roles on this machine, until Ctrl-C
 	$(BIN)/driftline up $(ARGS)
 
-test: venv ## Every test, on real Kafka (BROKER=docker: on the official images)
+system: ## Debian packages that a few tests look at driftline through (needs root; without them those tests are skipped)
+	@missing=$$(for package in $(SYSTEM); do dpkg -s $$package >/dev/null 2>&1 || echo $$package; done); \
+	if test -z "$$missing"; then exit 0; \
+	elif test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+		echo "Installing $$missing"; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null; \
+	else echo "Not installed, so their tests are skipped:" $$missing; fi
+
+test: venv system ## Every test, on real Kafka (BROKER=docker: on the official images)
 	$(BIN)/pytest $(ARGS)
 
 check: venv ## ruff, mypy --strict, the layers of imports

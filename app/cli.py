@@ -35,6 +35,7 @@ class Role(StrEnum):
     monitor = "monitor"
     trainer = "trainer"
     rollout = "rollout"
+    web = "web"
 
 
 @app.callback()
@@ -74,12 +75,13 @@ def up(
     cache: Annotated[Path, typer.Option(help="Folder for downloads; kept.")] = Path("var/cache"),
     kafka_port: Annotated[int, typer.Option(help="Port of the broker.")] = 9092,
     clickhouse_port: Annotated[int, typer.Option(help="Port of ClickHouse's HTTP interface.")] = 8123,
+    web_port: Annotated[int, typer.Option(help="Port of the web page.")] = 8080,
 ) -> None:
-    """Run Kafka, ClickHouse and the four roles on this machine, until Ctrl-C."""
+    """Run Kafka, ClickHouse, all roles and the web page on this machine, until Ctrl-C."""
     wiring.configure_logging(quiet=True)
     from app.up import run_up
 
-    run_up(root=root, cache=cache, kafka_port=kafka_port, clickhouse_port=clickhouse_port)
+    run_up(root=root, cache=cache, kafka_port=kafka_port, clickhouse_port=clickhouse_port, web_port=web_port)
 
 
 @app.command()

@@ -17,6 +17,9 @@ from schemas.settings import Settings
 
 log = structlog.get_logger()
 
+_PAGE_PATIENCE = 3.0
+"""Seconds that a page waits for ClickHouse; a person is waiting too."""
+
 
 def _until_told() -> threading.Event:
     """An event that SIGTERM and SIGINT set, so that a role can finish its batch and leave in order."""
@@ -70,7 +73,16 @@ def rollout(settings: Settings) -> None:
     stage.run(settings, wiring.prepare(settings), wiring.open_store(settings), stop=stop)
 
 
-ROLES: dict[str, Callable[[Settings], None]] = {role.__name__: role for role in (aggregate, monitor, trainer, rollout)}
+def web(settings: Settings) -> None:
+    """The read-only page: models, who serves, last windows, open incidents."""
+    from app.web import server
+
+    server.run(settings, wiring.open_warehouse(settings, patience=_PAGE_PATIENCE))
+
+
+ROLES: dict[str, Callable[[Settings], None]] = {
+    role.__name__: role for role in (aggregate, monitor, trainer, rollout, web)
+}
 
 
 def run(name: str) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from app.stack import SERVICE, Stack
 
 
-def run_up(*, root: Path, cache: Path, kafka_port: int, clickhouse_port: int) -> None:
+def run_up(*, root: Path, cache: Path, kafka_port: int, clickhouse_port: int, web_port: int) -> None:
     """Run a stack until SIGINT or SIGTERM, saying where everything is.
 
     Raises:
@@ -24,10 +24,18 @@ def run_up(*, root: Path, cache: Path, kafka_port: int, clickhouse_port: int) ->
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, tell)
-    with Stack(root, cache=cache, kafka_port=kafka_port, clickhouse_port=clickhouse_port, say=console.print) as stack:
+    with Stack(
+        root,
+        cache=cache,
+        kafka_port=kafka_port,
+        clickhouse_port=clickhouse_port,
+        options={"DRIFTLINE_WEB_PORT": str(web_port)},
+        say=console.print,
+    ) as stack:
         stack.start_roles(SERVICE)
         console.print(f"Kafka       {stack.env['DRIFTLINE_BOOTSTRAP_SERVERS']}")
         console.print(f"ClickHouse  {stack.env['DRIFTLINE_CLICKHOUSE_URL']}  (database {stack.settings.database})")
+        console.print(f"web page    http://127.0.0.1:{web_port}")
         console.print(f"logs        {stack.root / 'logs'}")
         console.print(f"ask it      driftline --stack {root} status      (Ctrl-C stops all)")
         while not stop.wait(0.5):

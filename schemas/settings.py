@@ -37,6 +37,11 @@ class Settings(BaseSettings):
     idle_after_seconds: float = Field(default=300.0, gt=0, description="silence after which a partition is idle")
     session_timeout_ms: int = Field(default=30_000, ge=1_000, description="a dead member is replaced after this")
     cache_events: int = Field(default=1_000_000, ge=1_000, description="events an aggregator remembers per partition")
+    web_host: str = Field(default="127.0.0.1", description="where the web page listens; it has no log-in of its own")
+    web_port: int = Field(default=8080, ge=1, le=65535)
+    web_hosts: tuple[str, ...] = Field(
+        default=("127.0.0.1", "localhost"), description="names that the web page answers to (JSON list), without port"
+    )
     dead_letter_ratio: float = Field(default=0.5, gt=0, le=1, description="the breaker stops a consumer above this")
     dead_letter_min: int = Field(default=1_000, ge=1, description="fewest events in a row that the breaker looks at")
 
