@@ -48,7 +48,15 @@ class PerformanceWindow(Struct, frozen=True):
 
 
 class Condition(Struct, frozen=True):
-    """One thing that is wrong: a row inside an incident. ``key`` names it for as long as it lasts."""
+    """One thing that is wrong: a row inside an incident. ``key`` names it for as long as it lasts.
+
+    Attributes:
+        metric: what was measured; of a rule its whole path, as in ``labelled.auc``.
+        since: start of the first window that it held in; ``last`` of the newest.
+        text: what moved, in its unit, from what to what, how sure.
+        summary: the same in half a line, without jargon.
+        where: the segments that it is worst in; empty when they cannot be told.
+    """
 
     key: str
     kind: Literal["quality", "latency", "labelled_loss", "rule", "dead_man"]
@@ -62,17 +70,22 @@ class Condition(Struct, frozen=True):
     last: int
     text: str
     severity: Severity = "critical"
+    summary: str = ""
+    where: str = ""
 
 
 class Incident(Struct, frozen=True):
     """At most one per model while open. ``id`` is derived from the model and the window that opened it.
 
     Attributes:
-        severity: the worst of its conditions'.
+        updated: when a condition last held, or when it was resolved.
+        severity: the worst of its conditions'; it never falls while the incident is open.
         team: who is called for it.
         summary: what moved, in one line without jargon.
         text: all that a person needs at 3 a.m.: what moved, in its unit, from what to what, since when, how sure, which
             segments, what it means for performance, what the system has done and will do next, and where to look.
+        changed: when it was opened or resolved, became more severe, or met a condition that is new to it: what people
+            are told of. Everything else only refreshes its row.
     """
 
     id: str
@@ -86,6 +99,7 @@ class Incident(Struct, frozen=True):
     team: str = "default"
     summary: str = ""
     text: str = ""
+    changed: int = 0
 
 
 class Request(Struct, frozen=True):

@@ -162,10 +162,30 @@ INCIDENTS = Table(
         "id": "String",
         "opened": "DateTime64(3, 'UTC')",
         "updated": "DateTime64(3, 'UTC')",
+        "changed": "DateTime64(3, 'UTC')",
         "state": "Enum8('open' = 1, 'resolved' = 2)",
+        "severity": "LowCardinality(String)",
+        "team": "LowCardinality(String)",
+        "summary": "String",
         "conditions": "UInt32",
+        "text": "String",
         "body": "String",
         "revision": "UInt64",
+    },
+)
+
+INCIDENT_ACTIONS = Table(
+    "incident_actions",
+    {
+        "namespace": "LowCardinality(String)",
+        "model": "LowCardinality(String)",
+        "incident_id": "String",
+        "id": "String",
+        "action": "LowCardinality(String)",
+        "by": "String",
+        "note": "String",
+        "until": "DateTime64(3, 'UTC')",
+        "at": "DateTime64(3, 'UTC')",
     },
 )
 
@@ -221,6 +241,7 @@ TABLES: tuple[Table, ...] = (
     REPORTS,
     METRICS,
     INCIDENTS,
+    INCIDENT_ACTIONS,
     ROLLOUTS,
     PAIRED_WINDOWS,
     AUDIT,

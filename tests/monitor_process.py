@@ -22,10 +22,10 @@ def main() -> None:
     settings = Settings()
     tell = Stage._tell
 
-    async def die(self: Stage, report: Any, incident: Any) -> None:
+    async def die(self: Stage, report: Any) -> None:
         if DIE and report.at == int(DIE):
             os.kill(os.getpid(), signal.SIGKILL)
-        await tell(self, report, incident)
+        await tell(self, report)
 
     Stage._tell = die  # type: ignore[method-assign]
     warehouse = Warehouse.connect(

@@ -146,9 +146,22 @@ def _circle(warehouse: Warehouse) -> None:
         )
 
     row("incident", "incident-1", "", "", 50, conditions=[{"text": "log-loss 0.61 is outside 0.40 to 0.55"}])
-    incident = [NAMESPACE, MODEL, "incident-1", day(50), day(64), "resolved", 1]
+    summary = "version 1 predicts worse than usual"
+    incident = [
+        NAMESPACE,
+        MODEL,
+        "incident-1",
+        day(50),
+        day(64),
+        day(64),
+        "resolved",
+        "critical",
+        "default",
+        summary,
+        1,
+    ]
     body = {"id": "incident-1", "conditions": [{"text": "log-loss 0.61 is outside 0.40 to 0.55"}]}
-    warehouse.insert(tables.INCIDENTS, [[*incident, json.dumps(body), 1]])
+    warehouse.insert(tables.INCIDENTS, [[*incident, "", json.dumps(body), 1]])
     turn(1, 31, "bootstrap", "")
     turn(2, 51, "performance", "incident-1")
     verdict(2, 52, "judge", "pass")

@@ -38,10 +38,15 @@ CREATE TABLE IF NOT EXISTS incidents
     id         String,
     opened     DateTime64(3, 'UTC'),
     updated    DateTime64(3, 'UTC'),
+    changed    DateTime64(3, 'UTC') COMMENT 'opened, resolved, more severe, or a new condition',
     state      Enum8('open' = 1, 'resolved' = 2),
+    severity   LowCardinality(String) COMMENT 'critical or warning: the worst of its conditions',
+    team       LowCardinality(String) COMMENT 'who is called',
+    summary    String COMMENT 'what moved, in one line',
     conditions UInt32 COMMENT 'how many conditions it has seen',
+    `text`     String COMMENT 'all that a person needs at night',
     body       String COMMENT 'JSON of schemas.lifecycle.Incident',
-    revision   UInt64
+    revision   UInt64 COMMENT 'the larger number wins'
 )
 ENGINE = ReplacingMergeTree(revision)
 ORDER BY (namespace, model, id);

@@ -1,28 +1,28 @@
-"""What is wrong at a tick, in plain words, and the one incident that gathers it.
+"""What is wrong at a tick.
 
 Only three things page: a feature's quality that the reference's own windows do not explain, the owner's latency
 objective, and labelled loss above the band of the reference windows for several windows in a row.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from msgspec.structs import replace
-
 from detectors import latency, quality
+from detectors.sketch import Sketch
 from detectors.verdict import Insufficient
-from schemas.ids import content_id
-from schemas.lifecycle import Condition, Incident, PerformanceWindow
+from schemas.lifecycle import Condition, PerformanceWindow
+from schemas.models import FeatureReference
 from schemas.partials import ALL
-from schemas.windows import iso
+from streams.monitor import context, words
 from streams.monitor.close import by_version
 from streams.monitor.generations import Generation
 from streams.monitor.held import Held
 from streams.monitor.labelled import band
 from streams.monitor.state import Run
 
-QUIET_TICKS = 2
-"""Ticks in a row without a condition that resolve an incident."""
+MOST = 0.5
+"""A rate from here on is critical: most of a feature is gone. Below, it is a warning."""
 
 STALE_WINDOWS = 3
 """Windows after the last one above the band for which a run speaks, when those since had too little data."""
@@ -58,7 +58,7 @@ def find(held: Held, generation: Generation, window: int, serving: str | None, r
         if _stale(run, window - generation.maturity, generation):
             unknown.add(_loss_key(run))
         else:
-            active.append(_labelled_loss(run))
+            active.append(_labelled_loss(held, generation, run, window - generation.maturity))
     return Findings(tuple(sorted(active, key=lambda condition: condition.key)), frozenset(unknown))
 
 
@@ -85,64 +85,68 @@ def advance(run: Run | None, window: PerformanceWindow | None, generation: Gener
         value=window.log_loss,
         limit=normal.high,
         normal=sum(losses) / len(losses),
+        n=window.n,
     )
-
-
-def update(
-    incident: Incident | None, quiet: int, found: Findings, *, namespace: str, model: str, at: int
-) -> tuple[Incident | None, int]:
-    """The incident after a tick, and how many ticks it has been quiet for; it is the same object if nothing changed."""
-    if found.active:
-        known = {condition.key: condition for condition in incident.conditions} if incident else {}
-        for condition in found.active:
-            since = min(condition.since, known.get(condition.key, condition).since)
-            known[condition.key] = replace(condition, since=since, text=f"{condition.text}, since {iso(since)}")
-        conditions = [known[key] for key in sorted(known)]
-        if incident is None:
-            name = content_id("incident", namespace, model, at)
-            return Incident(name, namespace, model, at, at, "open", conditions), 0
-        return replace(incident, updated=at, conditions=conditions), 0
-    if incident is None or any(condition.key in found.unknown for condition in incident.conditions):
-        return incident, quiet
-    if quiet + 1 < QUIET_TICKS:
-        return incident, quiet + 1
-    return replace(incident, updated=at, state="resolved"), 0
 
 
 def _quality(held: Held, generation: Generation, window: int) -> Iterator[Condition | str]:
     """A condition for each feature's rate that is too high, the key of each that cannot be told."""
     if generation.reference is None:
         return
-    features = {
-        key.name: sketch
-        for key, sketch in held.merged(window, "feature").items()
-        if key.segment == ALL and key.generation == generation.number
-    }
+    counted: dict[str, dict[str, Sketch]] = defaultdict(dict)
+    for key, sketch in held.merged(window, "feature").items():
+        if key.generation == generation.number:
+            counted[key.name][key.segment] = sketch
     for reference in generation.reference.features.get(ALL, []):
-        share = "outside_share" if reference.kind == "number" else "unseen_share"
-        sketch = features.get(reference.name)
-        rates = quality.rates(sketch) if sketch else quality.Rates(0, None, None)
-        present = sketch.n - sketch.nulls if sketch else 0
-        for metric, rate, n, normal in (
-            ("null_rate", rates.null_rate, rates.n, reference.window_nulls),
-            (share, rates.outside_rate, present, reference.window_outside),
+        for metric, normal in (
+            ("null_rate", reference.window_nulls),
+            ("outside_share" if reference.kind == "number" else "unseen_share", reference.window_outside),
         ):
-            key = f"quality/{metric}/{reference.name}"
-            what = f"{_WORDS[metric]} of {reference.name}"
-            enough = n >= generation.spec.alerts.min_rows
-            found = quality.check_rate(what, rate if enough else None, n, normal, reference.window_n)
-            if isinstance(found, Insufficient):
-                yield key
-            elif found.violated:
-                rows = sum(reference.window_n)
-                usual = sum(r * k for r, k in zip(normal, reference.window_n, strict=True)) / rows if rows else 0.0
-                text = (
-                    f"{what} rose from {usual:.2%} (reference) to {found.value:.2%} of {n} rows; "
-                    f"the reference's windows explain up to {found.limit:.2%}"
-                )
-                yield Condition(
-                    key, "quality", ALL, ALL, reference.name, metric, found.value, found.limit, window, window, text
-                )
+            rates = {segment: _rate(sketch, metric) for segment, sketch in counted[reference.name].items()}
+            yield from _rate_condition(generation, window, reference, metric, normal=normal, rates=rates)
+
+
+def _rate(sketch: Sketch, metric: str) -> tuple[float | None, int]:
+    """A rate, and the rows that it was measured on."""
+    found = quality.rates(sketch)
+    return (found.null_rate, found.n) if metric == "null_rate" else (found.outside_rate, sketch.n - sketch.nulls)
+
+
+def _rate_condition(
+    generation: Generation,
+    window: int,
+    reference: FeatureReference,
+    metric: str,
+    *,
+    normal: list[float],
+    rates: dict[str, tuple[float | None, int]],
+) -> Iterator[Condition | str]:
+    key = f"quality/{metric}/{reference.name}"
+    min_rows = generation.spec.alerts.min_rows
+    rate, n = rates.get(ALL, (None, 0))
+    found = quality.check_rate(key, rate if n >= min_rows else None, n, normal, reference.window_n)
+    if isinstance(found, Insufficient):
+        yield key
+    elif found.violated:
+        rows = sum(reference.window_n)
+        usual = sum(r * k for r, k in zip(normal, reference.window_n, strict=True)) / rows if rows else 0.0
+        summary, text = words.quality(reference.name, metric, usual=usual, value=found.value, limit=found.limit, n=n)
+        yield Condition(
+            key=key,
+            kind="quality",
+            version=ALL,
+            segment=ALL,
+            name=reference.name,
+            metric=metric,
+            value=found.value,
+            limit=found.limit,
+            since=window,
+            last=window,
+            text=text,
+            severity="critical" if found.value >= MOST else "warning",
+            summary=summary,
+            where=words.where_shares(context.shares(rates, min_rows)),
+        )
 
 
 def _latency(held: Held, generation: Generation, window: int, serving: str | None) -> Iterator[Condition | str]:
@@ -156,11 +160,10 @@ def _latency(held: Held, generation: Generation, window: int, serving: str | Non
         return
     found = latency.summarise(sketch, generation.width / 1000)
     if found.p99 is not None and found.p50 is not None and found.p99 > objective:
-        text = (
-            f"99th percentile of the latency of version {serving} is {found.p99:.1f} ms in {found.n} rows, above the "
-            f"objective of {objective:.1f} ms (median {found.p50:.1f} ms)"
+        summary, text = words.latency(serving, p99=found.p99, p50=found.p50, objective=objective, n=found.n)
+        yield Condition(
+            key, "latency", serving, ALL, "", "p99", found.p99, objective, window, window, text, summary=summary
         )
-        yield Condition(key, "latency", serving, ALL, "", "p99", found.p99, objective, window, window, text)
 
 
 def _stale(run: Run, tested: int, generation: Generation) -> bool:
@@ -172,11 +175,11 @@ def _loss_key(run: Run) -> str:
     return f"labelled_loss/{run.version}"
 
 
-def _labelled_loss(run: Run) -> Condition:
-    text = (
-        f"log-loss of version {run.version} rose from {run.normal:.4f} (mean of the reference's windows) to "
-        f"{run.value:.4f} nats, above their band, which ends at {run.limit:.4f}, in {run.windows} windows in a row"
-    )
+def _labelled_loss(held: Held, generation: Generation, run: Run, tested: int) -> Condition:
+    summary, text = words.labelled(run, len(generation.reference.window_log_loss) if generation.reference else 0)
+    # The pairs of an older window may be let go by now.
+    fresh = run.last == tested
+    parts = context.losses(held, tested, run.version, generation.spec.alerts.min_rows) if fresh else None
     return Condition(
         key=_loss_key(run),
         kind="labelled_loss",
@@ -189,11 +192,6 @@ def _labelled_loss(run: Run) -> Condition:
         since=run.since,
         last=run.last,
         text=text,
+        summary=summary,
+        where=words.where_losses(parts) if parts else "",
     )
-
-
-_WORDS = {
-    "null_rate": "null rate",
-    "outside_share": "share of values outside the reference's range",
-    "unseen_share": "share of unseen categories",
-}

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from schemas.lifecycle import Incident, PerformanceWindow, Report
+from schemas.lifecycle import PerformanceWindow, Report
 from schemas.partials import ALL, PartialMessage
-from streams.monitor import conditions, requests
+from streams.monitor import conditions, context, life, page, requests
 from streams.monitor.close import Metric, closed, traffic, unclean
 from streams.monitor.generations import Generations
 from streams.monitor.held import Held
@@ -20,12 +20,11 @@ from streams.monitor.state import State
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """All that one tick decided. ``changed`` is the incident, when the tick opened, updated or resolved it."""
+    """All that one tick decided."""
 
     report: Report
     state: State
     metrics: list[Metric]
-    changed: Incident | None
 
 
 class ModelMonitor:
@@ -67,13 +66,14 @@ class ModelMonitor:
         # 2. Test, once, the window whose labels are mature now.
         mature = start - generation.maturity
         judged: list[PerformanceWindow] = []
-        run = before.run
+        run, newest = before.run, before.tested
         if mature >= before.first:
             tested_generation = generations.at(mature)
             judged, numbers = tested(held, tested_generation, mature)
             metrics += numbers
             served = self._served(mature)
             window = next((window for window in judged if window.version == served), None)
+            newest = window or newest
             run = conditions.advance(run, window, tested_generation)
 
         # 3. Revise what late events and late labels have changed.
@@ -84,13 +84,14 @@ class ModelMonitor:
 
         # 4. Update the incident.
         found = conditions.find(held, generation, start, self._served(start), run)
-        incident, quiet = conditions.update(before.incident, before.quiet, found, **who, at=at)
+        team = generation.spec.team
+        incident, quiet = life.update(before.incident, before.quiet, found, **who, team=team, at=at)
         state = replace(
             before,
             at=at,
             seqs={str(partition): mark.seq for partition, mark in marks.items()},
             run=run,
-            incident=incident if incident is not None and incident.state == "open" else None,
+            tested=newest,
             quiet=quiet,
         )
 
@@ -98,6 +99,21 @@ class ModelMonitor:
         request, state = requests.ask(
             state, generations.at(at), found=found, incident=incident, marks=marks, **who, at=at
         )
+
+        # 6. Say what the incident means, and what was done.
+        if incident is not None:
+            scene = page.Scene(
+                generation=generation,
+                window=start,
+                at=at,
+                active=frozenset(condition.key for condition in found.active),
+                unknown=found.unknown,
+                quiet=quiet,
+                moved=context.moved(held, generation, start),
+                state=state,
+            )
+            incident = page.tell(incident, scene)
+        state = replace(state, incident=incident if incident is not None and incident.state == "open" else None)
 
         report = Report(
             namespace=self.namespace,
@@ -113,7 +129,7 @@ class ModelMonitor:
         )
         self.state = state
         held.forget(at, generations.floor(start))
-        return Tick(report, state, metrics, incident if incident is not before.incident else None)
+        return Tick(report, state, metrics)
 
     def _first(self) -> int | None:
         """The first window in which anything was counted, once nothing can come before it any more."""

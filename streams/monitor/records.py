@@ -9,6 +9,7 @@ from schemas.lifecycle import Report
 from schemas.partials import SketchRow, Watermarks, model_key
 from schemas.tables import AUDIT, INCIDENTS, METRICS, REPORTS
 from schemas.windows import NEVER
+from streams import incidents
 from streams.monitor import state as states
 from streams.monitor.core import ModelMonitor, Tick
 from streams.monitor.generations import Generations
@@ -69,24 +70,9 @@ class Records:
         who = report.namespace, report.model
         self._warehouse.insert(METRICS, [(*who, *metric) for metric in tick.metrics])
         audit = []
-        if tick.changed:
-            incident = tick.changed
+        if (incident := report.incident) is not None:
             body = canonical_json(incident).decode()
-            self._warehouse.insert(
-                INCIDENTS,
-                [
-                    (
-                        *who,
-                        incident.id,
-                        incident.opened,
-                        incident.updated,
-                        incident.state,
-                        len(incident.conditions),
-                        body,
-                        incident.updated,
-                    )
-                ],
-            )
+            self._warehouse.insert(INCIDENTS, [incidents.row(incident, report.at)])
             versions = sorted({condition.version for condition in incident.conditions} - {""})
             version = versions[0] if len(versions) == 1 else ""
             audit.append((*who, "incident", incident.id, "", version, incident.updated, body))

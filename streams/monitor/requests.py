@@ -1,5 +1,7 @@
 """When a retraining is asked for: never within the cooldown, never above the budget, at most once a tick."""
 
+from typing import Literal
+
 from msgspec.structs import replace
 
 from schemas.ids import content_id
@@ -14,6 +16,9 @@ from streams.monitor.state import Asked, State
 _DAY = 24 * 3600 * 1000
 YEAR = 365 * _DAY
 """The time that a budget is for, in milliseconds."""
+
+Barred = Literal["disabled", "budget", "cooldown"]
+"""Why no training may be asked for; the first that applies."""
 
 Cause = tuple[RequestReason, str, str | None]
 """Why, the evidence in plain words, and the id of the cause when it is not the passing of time."""
@@ -43,9 +48,9 @@ def ask(
         at: end of the window that closed.
     """
     retraining = generation.spec.retraining
-    recent = [asked for asked in state.recent if at - asked.at < YEAR]
-    if len(recent) >= retraining.budget or _cooling(state, generation, at):
+    if barred(state, generation, at):
         return None, state
+    recent = _recent(state, at)
     cause = _bootstrap(state, generation, at) or _performance(found, incident) or _schedule(state, generation, at)
     if cause is None:
         return None, state
@@ -69,8 +74,19 @@ def ask(
     return request, replace(state, asked=request.ordinal, recent=[*recent, Asked(request.id, at)])
 
 
-def _cooling(state: State, generation: Generation, at: int) -> bool:
-    return bool(state.recent) and at - state.recent[-1].at < milliseconds(generation.spec.retraining.cooldown)
+def barred(state: State, generation: Generation, at: int) -> Barred | None:
+    """Why nothing may be asked for at ``at``, whatever the cause; None when it may."""
+    retraining = generation.spec.retraining
+    if not retraining.enabled:
+        return "disabled"
+    if len(_recent(state, at)) >= retraining.budget:
+        return "budget"
+    cooling = bool(state.recent) and at - state.recent[-1].at < milliseconds(retraining.cooldown)
+    return "cooldown" if cooling else None
+
+
+def _recent(state: State, at: int) -> list[Asked]:
+    return [asked for asked in state.recent if at - asked.at < YEAR]
 
 
 def _bootstrap(state: State, generation: Generation, at: int) -> Cause | None:
@@ -91,7 +107,7 @@ def _performance(found: Findings, incident: Incident | None) -> Cause | None:
     losses = {condition.key for condition in found.active if condition.kind == "labelled_loss"}
     if incident is None or not losses:
         return None
-    texts = [condition.text for condition in incident.conditions if condition.key in losses]
+    texts = [f"{c.text}, since {iso(c.since)}" for c in incident.conditions if c.key in losses]
     return "performance", "; ".join(texts), incident.id
 
 

@@ -11,7 +11,7 @@ import structlog
 
 from bus.patience import Patience
 from schemas.ids import canonical_json
-from schemas.lifecycle import Incident, Report
+from schemas.lifecycle import Report
 from schemas.partials import PartialMessage, model_key
 from schemas.topics import TopicName
 from streams.monitor.core import ModelMonitor, Tick
@@ -91,7 +91,7 @@ class Stage:
         generations = await self._generations(namespace, model)
         rebuilt = await asyncio.to_thread(self._records.rebuild, namespace, model, generations)
         if rebuilt.last is not None:
-            await self._tell(rebuilt.last, rebuilt.last.incident)
+            await self._tell(rebuilt.last)
         log.info("monitor.rebuilt", model=model_key(namespace, model), at=rebuilt.last.at if rebuilt.last else None)
         return rebuilt.monitor
 
@@ -107,7 +107,7 @@ class Stage:
             if start is None:
                 return
             tick = await asyncio.to_thread(self._decide, monitor, start, known)
-            await self._tell(tick.report, tick.changed)
+            await self._tell(tick.report)
 
     def _decide(self, monitor: ModelMonitor, start: int, generations: Generations) -> Tick:
         tick = monitor.tick(start, generations)
@@ -124,11 +124,11 @@ class Stage:
             )
         return found
 
-    async def _tell(self, report: Report, incident: Incident | None) -> None:
+    async def _tell(self, report: Report) -> None:
         """The messages of a tick: its report last, since the report is what the next stage decides on."""
         key = model_key(report.namespace, report.model).encode()
-        if incident is not None:
-            await self._send("alerts", key, canonical_json(incident))
+        if report.incident is not None and report.incident.changed == report.at:
+            await self._send("alerts", key, canonical_json(report.incident))
         for request in report.requests:
             await self._send("retraining", key, canonical_json(request))
         await self._send("reports", key, canonical_json(report))

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from schemas.ids import canonical_json
-from schemas.lifecycle import Incident
+from schemas.lifecycle import Incident, PerformanceWindow
 
 
 class Run(Struct, frozen=True):
@@ -17,6 +17,7 @@ class Run(Struct, frozen=True):
         version: that served most of them; another version starts a run of its own.
         since: start of the first window of the run.
         last: start of the newest; ``windows`` how many.
+        value: loss of the newest, of ``n`` labelled rows; ``normal`` the mean of the reference's windows.
     """
 
     version: str
@@ -26,6 +27,7 @@ class Run(Struct, frozen=True):
     value: float
     limit: float
     normal: float
+    n: int = 0
 
 
 class Asked(Struct, frozen=True):
@@ -43,6 +45,7 @@ class State(Struct, frozen=True):
         at: the last tick.
         seqs: source partition (as a string) -> number of its first checkpoint that had passed ``at``.
         run: windows in a row above the band; None when the newest tested window was not.
+        tested: the newest tested window, of the version that served most of it.
         incident: the open one.
         quiet: ticks in a row without a condition, while an incident is open.
         asked: how many requests were ever made; ``recent`` are those of the last year, oldest first.
@@ -52,6 +55,7 @@ class State(Struct, frozen=True):
     at: int
     seqs: dict[str, int] = {}
     run: Run | None = None
+    tested: PerformanceWindow | None = None
     incident: Incident | None = None
     quiet: int = 0
     asked: int = 0

@@ -45,7 +45,7 @@ def run(messages: Iterable[PartialMessage], generations: Generations = GENERATIO
 def bytes_of(tick: Tick) -> tuple[object, ...]:
     """All that a repetition must repeat: not the numbers that are revised, which have a revision instead."""
     final = [metric for metric in tick.metrics if metric.view not in REVISED]
-    return canonical_json(tick.report), states.encode(tick.state), final, tick.changed
+    return canonical_json(tick.report), states.encode(tick.state), final
 
 
 EXPECTED = run(world.in_turn(PARTITIONS))
@@ -119,7 +119,7 @@ def test_too_little_data_is_null_and_never_a_pass() -> None:
     assert decided
     assert {metric.value for metric in decided} == {None}
     assert {window.verdict for tick in ticks for window in tick.report.tested} == {"insufficient"}
-    assert not any(tick.changed for tick in ticks)
+    assert not any(tick.report.incident for tick in ticks)
 
 
 def test_without_a_reference_nothing_is_compared_and_nothing_pages() -> None:
@@ -127,7 +127,7 @@ def test_without_a_reference_nothing_is_compared_and_nothing_pages() -> None:
     ticks = run(world.in_turn(world.stream(DAYS, faults=FAULTS, with_reference=False)), generations)
     assert not {m.metric for t in ticks for m in t.metrics} & {"psi", "ks", "wasserstein"}
     assert {window.verdict for tick in ticks for window in tick.report.tested} == {"no reference"}
-    assert not any(tick.changed for tick in ticks)
+    assert not any(tick.report.incident for tick in ticks)
 
 
 def test_a_window_belongs_to_the_newest_generation_in_effect() -> None:

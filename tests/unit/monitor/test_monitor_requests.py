@@ -122,5 +122,5 @@ def test_a_request_says_what_the_trainer_may_use() -> None:
     assert request.as_of == {"0": (70, 7), "1": (90, 9)}
     assert request.history_from == 2 * DAY
     assert request.holdout_from == 3 * DAY
-    assert request.evidence == "log-loss rose"
+    assert request.evidence == "log-loss rose, since 1970-01-01T00:00:00Z"
     assert request == days(generation(history=3), 5, hurt=frozenset({5}))[0]

@@ -1,0 +1,164 @@
+"""What an incident says to whoever is woken by it: what moved, what it means, what is done about it, where to look.
+
+Nothing here decides anything. All of it is a function of what the tick decided, so that a repeated tick says the same.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from schemas.lifecycle import Condition, Incident, PerformanceWindow
+from schemas.spec import milliseconds
+from streams.monitor import queries, requests
+from streams.monitor.context import Moved
+from streams.monitor.generations import Generation
+from streams.monitor.life import QUIET_TICKS
+from streams.monitor.state import State
+from streams.monitor.words import count, when
+
+YEAR_DAYS = requests.YEAR // (24 * 3600 * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A tick as an incident's text is told from it.
+
+    Attributes:
+        generation: of the window that closed.
+        window: its start; ``at`` its end.
+        active: keys of the conditions that hold.
+        unknown: keys of those that could not be checked.
+        quiet: ticks in a row without any condition.
+        moved: the features that moved most, furthest first.
+        state: after the tick.
+    """
+
+    generation: Generation
+    window: int
+    at: int
+    active: frozenset[str]
+    unknown: frozenset[str]
+    quiet: int
+    moved: list[Moved]
+    state: State
+
+
+def tell(incident: Incident, scene: Scene) -> Incident:
+    """The incident with its summary and its text."""
+    ranked = sorted(
+        incident.conditions,
+        key=lambda c: (c.severity != "critical", c.key not in scene.active, _KINDS.index(c.kind), c.key),
+    )
+    more = len(ranked) - 1
+    summary = (ranked[0].summary or ranked[0].text) + (f"; and {more} more" if more else "")
+    sections = (
+        ("What moved", [line for condition in ranked for line in _condition(condition, incident, scene)]),
+        ("What it means for the predictions", list(_performance(scene))),
+        ("What also moved (this informs, it does not page)", [_moved(feature) for feature in scene.moved]),
+        ("What driftline has done, and does next", [*_done(incident, scene), *_next(incident, scene)]),
+        (
+            "Look further (driftline trace PREDICTION_ID tells where an answer came from)",
+            queries.commands(incident, ranked[0], scene.generation),
+        ),
+    )
+    body = [f"{incident.severity.upper()}  {incident.namespace}/{incident.model}: {summary}"]
+    for title, lines in sections:
+        if lines:
+            body += ["", title, *(f"  {line}" for line in lines)]
+    return replace(incident, summary=summary, text="\n".join(body) + "\n")
+
+
+def _condition(condition: Condition, incident: Incident, scene: Scene) -> Iterator[str]:
+    yield f"- {condition.text}"
+    lasted = (condition.last - condition.since) // scene.generation.width + 1
+    since = f"  since {when(condition.since)}"
+    if condition.last == condition.since:
+        since += ", one window"
+    else:
+        since += f", last seen in the window from {when(condition.last)} ({count(lasted, 'window')})"
+    if incident.state == "open" and condition.key in scene.unknown:
+        since += "; too few rows to tell now"
+    elif incident.state == "open" and condition.key not in scene.active:
+        since += "; no longer so"
+    yield since
+    if condition.where:
+        yield f"  {condition.where}"
+
+
+def _performance(scene: Scene) -> Iterator[str]:
+    tested = scene.state.tested
+    if tested is not None:
+        yield _tested(tested)
+    else:
+        yield "No labels yet: nobody knows whether the predictions got worse."
+    width, maturity = scene.generation.width, scene.generation.maturity
+    if maturity and (tested is None or tested.window_start < scene.window):
+        yield f"The window from {when(scene.window)} itself is tested at {when(scene.window + width + maturity)}."
+
+
+def _tested(window: PerformanceWindow) -> str:
+    labels = f"{window.n:,} of {window.predictions:,} predictions had a label ({window.coverage:.0%})"
+    start = f"Newest tested window (from {when(window.window_start)}, version {window.version}): "
+    if not window.n:
+        return f"{start}no labels yet, of {window.predictions:,} predictions."
+    if window.verdict == "insufficient" or window.log_loss is None:
+        return f"{start}too few labels to tell; {labels}."
+    auc = "" if window.auc is None else f", AUC {window.auc:.3f}"
+    loss = f"log-loss {window.log_loss:.4f} nats"
+    if window.low is None or window.high is None:
+        return f"{start}{loss}{auc}; there is no reference to hold it against; {labels}."
+    band = f"its usual band of {window.low:.4f} to {window.high:.4f}"
+    if window.log_loss > window.high:
+        return f"{start}predictions are worse than usual, {loss} is above {band}{auc}; {labels}."
+    if window.log_loss < window.low:
+        return f"{start}predictions are better than usual, {loss} is below {band}{auc}; {labels}."
+    return f"{start}predictions are as good as usual, {loss} is inside {band}{auc}; {labels}."
+
+
+def _moved(feature: Moved) -> str:
+    if feature.category is None:
+        by = "" if feature.deviations is None else f", {feature.deviations:+.1f} standard deviations"
+        return f"- {feature.name}: on average {feature.now:.4g}, usually {feature.before:.4g}{by}"
+    value = f'"{feature.category}"' if feature.category else "a value that was never seen before"
+    return f"- {feature.name}: {value} in {feature.now:.1%} of rows, usually {feature.before:.1%}"
+
+
+def _done(incident: Incident, scene: Scene) -> Iterator[str]:
+    asked = [request for request in scene.state.recent if request.at >= incident.opened]
+    loss = any(condition.kind == "labelled_loss" for condition in incident.conditions)
+    if asked:
+        yield (
+            f"- It asked for a retraining at {when(asked[-1].at)}: version {scene.state.asked} ({asked[-1].id}). The "
+            "candidate is judged on held-out rows, then answers beside the served version, unseen, before it may serve."
+        )
+        return
+    barred = requests.barred(scene.state, scene.generation, scene.at)
+    retraining = scene.generation.spec.retraining
+    if barred == "disabled":
+        yield "- It asks for no retraining: the model is trained elsewhere (spec.retraining.enabled is false)."
+    elif not loss:
+        yield "- It asked for no retraining: only labelled loss above its band asks for one."
+    elif barred == "cooldown":
+        over = scene.state.recent[-1].at + milliseconds(retraining.cooldown)
+        yield f"- It asked for no retraining yet: the last was asked for at {when(scene.state.recent[-1].at)}, and the "
+        yield f"  next not before {when(over)} (spec.retraining.cooldown)."
+    elif barred == "budget":
+        yield (
+            f"- It asked for no retraining: the {retraining.budget} that any {YEAR_DAYS} days allow are used up "
+            "(spec.retraining.budget)."
+        )
+
+
+def _next(incident: Incident, scene: Scene) -> Iterator[str]:
+    if incident.state == "resolved":
+        yield f"- It resolved the incident at {when(scene.at)}: {QUIET_TICKS} windows in a row without any of this."
+        return
+    yield (
+        f"- It looks again when the next window ends, at {when(scene.at + scene.generation.width)}, and resolves the "
+        f"incident after {QUIET_TICKS} windows in a row without any of this ({scene.quiet} so far)."
+    )
+
+
+_KINDS = ("labelled_loss", "latency", "rule", "quality", "dead_man")
+"""Kinds of conditions, what matters most first."""
