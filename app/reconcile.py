@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.recount import Contract, Dead, Event, Figures, Place, Recount
+from bus.generations import read_declared
 from schemas.models import ModelRecord
 from schemas.partials import Adoption
 from schemas.settings import Settings
@@ -312,26 +313,17 @@ def _log(settings: Settings, topic: str, partition: int, end: int) -> Iterable[t
 
 
 def read_models(settings: Settings) -> list[ModelRecord]:
-    """Every generation of every model, from the ``models`` topic; of one key the newest record.
+    """Every generation of every model, from the ``models`` topic.
 
     Raises:
         CannotReconcile: the topic is empty.
         KafkaException: the brokers do not answer.
     """
-    topic = settings.topic("models")
-    consumer = Consumer(settings.consumer(settings.group("reconcile"), **{"allow.auto.create.topics": False}))
-    try:
-        _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), _KAFKA_SECONDS, cached=False)
-    finally:
-        consumer.close()
-    newest: dict[tuple[str, str, int], ModelRecord] = {}
-    for _, _, value, _ in _log(settings, topic, 0, end):
-        if value is not None:
-            record = msgspec.json.decode(value, type=ModelRecord)
-            newest[record.namespace, record.model, record.generation] = record
-    if not newest:
-        raise CannotReconcile(f"topic {topic} declares no model: there is nothing to count by")
-    return list(newest.values())
+    declared = read_declared(settings)
+    found = [record for key in declared.models() for record in declared.generations(*key.split("/", 1))]
+    if not found:
+        raise CannotReconcile(f"topic {settings.topic('models')} declares no model: there is nothing to count by")
+    return found
 
 
 def show(found: Reconciliation, console: Console, *, limit: int = 20) -> None:

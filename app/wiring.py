@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from schemas.settings import Settings
-from schemas.topics import MAX_MESSAGE_BYTES, TOPICS, TopicName
+from schemas.topics import TOPICS, TopicName
 
 if TYPE_CHECKING:
     from retrain.store import Store
@@ -222,27 +222,19 @@ def publish_model(settings: Settings, record: "ModelRecord", *, timeout: float =
         pydantic.ValidationError: the spec is wrong; path and value are named.
         SystemExit: the broker refused the record, or did not acknowledge it in time.
     """
-    from confluent_kafka import KafkaError, Message, Producer
+    from confluent_kafka import KafkaException
+
+    from bus import generations
 
     record.parsed()
-    # A broker that has just started says once that it is not ready yet; the client repeats by itself.
-    producer = Producer(settings.producer(**{"log_level": 3, "message.max.bytes": MAX_MESSAGE_BYTES}))
-    refused: list[str] = []
-
-    def delivered(error: KafkaError | None, _message: Message) -> None:
-        if error is not None:
-            refused.append(str(error))
-
-    topic = settings.topic("models")
-    producer.produce(topic, msgspec.json.encode(record), key=record.key(), on_delivery=delivered)
-    # A message that the client gave up (message.timeout.ms) is no longer waiting, and yet not published.
-    waiting = producer.flush(timeout)
-    if waiting or refused:
-        why = refused[0] if refused else f"no acknowledgement in {timeout:g} s"
+    try:
+        generations.send(settings, record.key(), msgspec.json.encode(record), timeout)
+    except KafkaException as error:
         raise SystemExit(
-            f"{record.key().decode()} was not published on topic {topic} of {settings.bootstrap_servers}: {why}; "
+            f"{record.key().decode()} was not published on topic {settings.topic('models')} of "
+            f"{settings.bootstrap_servers}: {error.args[0]}; "
             "check that the brokers answer and that this user may write to the topic, then publish it again"
-        )
+        ) from None
 
 
 def read_stack(root: Path) -> dict[str, str]:

@@ -11,11 +11,12 @@ _POLL_SECONDS = 0.01
 
 
 class Entry(NamedTuple):
-    """One record, and where it stands; ``value`` None deletes its key."""
+    """One record, and where it stands; ``value`` None deletes its ``key``."""
 
     partition: int
     offset: int
     value: bytes | None
+    key: bytes = b""
 
 
 class CompactedReader:
@@ -49,7 +50,7 @@ class CompactedReader:
                 if partition is None or offset is None:
                     continue
                 if error is None:
-                    self._entries.append(Entry(partition, offset, message.value()))
+                    self._entries.append(Entry(partition, offset, message.value(), message.key() or b""))
                     offset += 1
                 # The end of a partition counts too: compaction leaves gaps before it.
                 self._next[partition] = max(self._next[partition], offset)

@@ -183,14 +183,9 @@ class Decider:
         for record in known:
             if record.cause_id == state.step_id:
                 return record
-        newest = known[-1]
-        return ModelRecord(
-            namespace=report.namespace,
-            model=report.model,
-            generation=newest.generation + 1,
-            effective_from=first_uncounted(self._warehouse, report, milliseconds(spec.windows.width)),
-            spec=newest.spec,
+        return known[-1].next(
             reference=examine.reference(self._store, first.manifest),
+            effective_from=first_uncounted(self._warehouse, report, milliseconds(spec.windows.width)),
             cause_id=state.step_id,
         )
 

@@ -16,6 +16,7 @@ import structlog
 import bus.apps
 from bus.patience import Patience
 from retrain.decider import Decider, ModelKey, Outbox
+from retrain.models import publish
 from retrain.store import Store
 from schemas.lifecycle import Candidate, Report
 from schemas.partials import model_key
@@ -58,13 +59,12 @@ def create_app(settings: Settings, warehouse: Warehouse, store: Store) -> faust.
 
 
 def _teller(app: faust.App, settings: Settings) -> Callable[[Outbox], Awaitable[None]]:
-    models = app.topic(settings.topic("models"), key_type=bytes, value_type=bytes)
     rollouts = app.topic(settings.topic("rollouts"), key_type=bytes, value_type=bytes)
 
     async def tell(outbox: Outbox) -> None:
         """Send and wait for the brokers: the generation first, since the rollout lets its first event come."""
         if outbox.record is not None:
-            await (await models.send(key=outbox.record.key(), value=msgspec.json.encode(outbox.record)))
+            await asyncio.to_thread(publish, settings, outbox.record)
         key = model_key(outbox.rollout.namespace, outbox.rollout.model).encode()
         await (await rollouts.send(key=key, value=msgspec.json.encode(outbox.rollout)))
 

@@ -3,7 +3,10 @@
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from schemas.ids import content_id
+from schemas.partials import ALL
 from schemas.spec import FeatureKind, Model, ModelSpec, Team, TeamSpec
 
 
@@ -60,12 +63,28 @@ class Reference(Struct, frozen=True):
     window_log_loss: list[float]
     window_rows: list[int]
 
+    def fitting(self, spec: ModelSpec) -> "Reference":
+        """What of it still says something about a changed spec: features of the same name and kind, declared tags."""
+        kinds = {feature.name: feature.kind for feature in spec.features}
+        return replace(
+            self,
+            features={
+                segment: [feature for feature in features if kinds.get(feature.name) == feature.kind]
+                for segment, features in self.features.items()
+                if segment == ALL or segment.split("=", 1)[0] in spec.segments
+            },
+        )
+
 
 class ModelRecord(Struct, frozen=True):
     """Value of the compacted ``models`` topic: one generation of a model's spec and reference.
 
-    It is valid for windows that start at or after ``effective_from``. Key: ``namespace/model/generation``, so that
-    compaction keeps every generation.
+    It is valid for windows that start at or after ``effective_from``. Key: ``namespace/model/generation/content``, so
+    that compaction keeps every generation, and two writers that took the same number do not overwrite each other
+    (``bus.generations`` says who of them is heard).
+
+    Attributes:
+        cause_id: of the registration, the answer or the rollout step that made it; empty for an owner's document.
     """
 
     namespace: str
@@ -89,9 +108,31 @@ class ModelRecord(Struct, frozen=True):
             cause_id="",
         )
 
+    def next(
+        self, *, spec: ModelSpec | None = None, reference: Reference | None, effective_from: int, cause_id: str
+    ) -> "ModelRecord":
+        """The generation after this one; it never takes effect before it.
+
+        Args:
+            spec: None keeps this one's.
+            reference: what of it fits the spec is kept.
+            effective_from: start of the first window that it is meant for.
+            cause_id: why there is a new generation.
+        """
+        new = spec or self.parsed()
+        return ModelRecord(
+            namespace=self.namespace,
+            model=self.model,
+            generation=self.generation + 1,
+            effective_from=max(effective_from, self.effective_from),
+            spec=new.model_dump(mode="json"),
+            reference=reference and reference.fitting(new),
+            cause_id=cause_id,
+        )
+
     def key(self) -> bytes:
-        """Kafka key of the record."""
-        return f"{self.namespace}/{self.model}/{self.generation:06d}".encode()
+        """Kafka key of the record: of its place, and of what it says."""
+        return f"{self.namespace}/{self.model}/{self.generation:06d}/{content_id('record', self)}".encode()
 
     def parsed(self) -> ModelSpec:
         """The spec, checked.

@@ -63,7 +63,7 @@ _SOURCE = _delete(14) | {"message.timestamp.type": "LogAppendTime"}
 TOPICS: dict[TopicName, Topic] = {
     topic.name: topic
     for topic in (
-        Topic("models", "namespace/model/generation", "models.ModelRecord", 1, _FOR_EVER | _LARGE),
+        Topic("models", "namespace/model/generation/content", "models.ModelRecord", 1, _FOR_EVER | _LARGE),
         Topic("teams", "namespace/team", "models.TeamRecord", 1, _FOR_EVER),
         Topic("predictions", "namespace/model/prediction_id", "events.Prediction | events.Progress", 0, _SOURCE),
         Topic("outcomes", "namespace/model/prediction_id", "events.Outcome | events.Progress", 0, _SOURCE),

@@ -1,12 +1,12 @@
 """The generations of every model's spec and reference, as the compacted ``models`` topic tells them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import msgspec
 import structlog
-from pydantic import ValidationError
 
-from bus.compacted import CompactedReader, Entry
+from bus.compacted import CompactedReader
+from bus.generations import Declared
 from schemas.models import FeatureReference, ModelRecord
 from schemas.partials import ALL, model_key
 from schemas.settings import Settings
@@ -85,16 +85,35 @@ class Generation:
 
 
 class Models:
-    """Every known model and its generations."""
+    """Every known model and its generations.
+
+    Attributes:
+        deleted: models of which a generation was deleted since somebody last emptied it: what is remembered of their
+            events counts no more, whether or not they have been declared again.
+    """
 
     def __init__(self) -> None:
+        self.deleted: set[str] = set()
         self._generations: dict[str, list[Generation]] = {}
 
     def learn(self, record: ModelRecord) -> None:
         """Add a generation, or replace it by a newer record of the same number."""
         key = model_key(record.namespace, record.model)
-        others = [g for g in self._generations.get(key, []) if g.number != record.generation]
-        self._generations[key] = sorted([*others, Generation.of(record)], key=lambda g: -g.number)
+        others = [g.record for g in self._generations.get(key, []) if g.number != record.generation]
+        self.replace(key, [*others, record])
+
+    def replace(self, key: str, records: Sequence[ModelRecord]) -> None:
+        """All that is declared of a model now; what has not changed is kept as it is."""
+        before = {generation.number: generation for generation in self._generations.pop(key, [])}
+        kept = [before.get(record.generation) for record in records]
+        after = [
+            known if known is not None and known.record == record else Generation.of(record)
+            for known, record in zip(kept, records, strict=True)
+        ]
+        if after:
+            self._generations[key] = sorted(after, key=lambda g: -g.number)
+        if before.keys() - {generation.number for generation in after}:
+            self.deleted.add(key)
 
     def names(self) -> list[str]:
         """``namespace/model`` of every known model, sorted."""
@@ -130,40 +149,23 @@ class ModelsReader:
     def __init__(self, settings: Settings, models: Models) -> None:
         self._models = models
         self._topic = settings.topic("models")
-        self._decoder = msgspec.json.Decoder(ModelRecord)
+        self._declared = Declared()
         self._reader = CompactedReader(settings, "models")
 
     def read(self, timeout: float = 30.0) -> None:
-        """Learn every record up to the end that the topic has now.
-
-        A record that cannot be used is said and left out, as all stages do: what was known before stays in effect, and
-        events of a model of which nothing is known are dead letters.
+        """Learn every record up to the end that the topic has now; events of an unknown model are dead letters.
 
         Raises:
             KafkaException: the broker does not answer within ``timeout`` seconds.
         """
-        for entry in self._reader.read(timeout):
-            self._learn(entry)
+        for key in sorted(self._declared.learn(self._reader.read(timeout), self._topic)):
+            records = self._declared.generations(*key.split("/", 1))
+            self._models.replace(key, records)
+            log.info("aggregate.model", model=key, generations=[(r.generation, r.effective_from) for r in records])
 
     def partition_counts(self) -> dict[str, int]:
         """Topic -> number of partitions, as the broker has them."""
         return self._reader.partition_counts()
-
-    def _learn(self, entry: Entry) -> None:
-        try:
-            record = self._decoder.decode(entry.value or b"")
-            self._models.learn(record)
-        except (msgspec.DecodeError, ValidationError) as error:
-            place = f"{self._topic}/{entry.partition}/{entry.offset}"
-            log.error("aggregate.model_invalid", place=place, error=str(error)[:500])
-            return
-        log.info(
-            "aggregate.model",
-            namespace=record.namespace,
-            model=record.model,
-            generation=record.generation,
-            effective_from=record.effective_from,
-        )
 
     def close(self) -> None:
         """Leave the broker."""

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import confluent_kafka
 import msgspec
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
 from retraining_world import record, request
 
 from app.wiring import publish_model
+from bus import generations
 from retrain import trainer
 from retrain.answers import candidate_id
 from retrain.store import Store
@@ -46,7 +46,7 @@ def test_a_generation_that_is_not_published_is_said(
     monkeypatch: pytest.MonkeyPatch, answers: list[KafkaError | None], said: str
 ) -> None:
     producer = Producer(*answers)
-    monkeypatch.setattr(confluent_kafka, "Producer", lambda _options: producer)
+    monkeypatch.setattr(generations, "Producer", lambda _options: producer)
     if not said:
         publish_model(Settings(), record(), timeout=0.1)
         return

@@ -25,6 +25,9 @@ class Message:
     def offset(self) -> int | None:
         return self._offset
 
+    def key(self) -> bytes:
+        return b"key"
+
     def value(self) -> bytes | None:
         return self._value
 
@@ -60,17 +63,17 @@ def test_it_goes_on_where_it_ended(reader: CompactedReader) -> None:
     assert reader.read() == []
     broker(reader).end = 2
     broker(reader).batches = [[Message(0, b"a")], [Message(1, b"b")]]
-    assert reader.read() == [Entry(0, 0, b"a"), Entry(0, 1, b"b")]
+    assert reader.read() == [Entry(0, 0, b"a", b"key"), Entry(0, 1, b"b", b"key")]
     assert reader.read() == []
     broker(reader).end = 3
     broker(reader).batches = [[Message(2, None)]]
-    assert reader.read() == [Entry(0, 2, None)]
+    assert reader.read() == [Entry(0, 2, None, b"key")]
 
 
 def test_the_end_is_reached_over_what_compaction_took(reader: CompactedReader) -> None:
     broker(reader).end = 9
     broker(reader).batches = [[Message(3, b"d")], [Message(9, error=KafkaError._PARTITION_EOF)]]
-    assert reader.read() == [Entry(0, 3, b"d")]
+    assert reader.read() == [Entry(0, 3, b"d", b"key")]
 
 
 def test_an_error_loses_nothing(reader: CompactedReader) -> None:
@@ -79,7 +82,7 @@ def test_an_error_loses_nothing(reader: CompactedReader) -> None:
     with pytest.raises(KafkaException):
         reader.read()
     broker(reader).batches = [[Message(1, b"b")]]
-    assert reader.read() == [Entry(0, 0, b"a"), Entry(0, 1, b"b")]
+    assert reader.read() == [Entry(0, 0, b"a", b"key"), Entry(0, 1, b"b", b"key")]
 
 
 def test_a_broker_that_says_nothing_is_not_waited_for_for_ever(reader: CompactedReader) -> None:

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from retraining_world import DAY, SPEC, day, record, report, request
 
-from retrain import decider, examine
+from retrain import decider, examine, models
 from retrain.answers import candidate_id
 from retrain.decider import Decider, Outbox
 from retrain.judge import Finding
@@ -93,3 +93,26 @@ def test_a_step_that_another_process_took_makes_no_second_generation(
     published = replace(made, effective_from=made.effective_from + DAY)
     book.published += [published, replace(record(), generation=3)] if later else [published]
     assert first_champion(monkeypatch, book).record == published
+
+
+def test_a_generation_that_an_owner_was_faster_with_is_joined_to_the_owners(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their spec and our reference: neither is lost, and a repeat says it once."""
+    recorded = first_champion(monkeypatch, Book(record())).record
+    assert recorded is not None
+    spec = SPEC.model_copy(update={"segments": ()})
+    owners = record().next(spec=spec, reference=None, effective_from=recorded.effective_from + DAY, cause_id="")
+    topic = [record(), owners]
+
+    def append(_settings: Settings, _namespace: str, _model: str, make: Any) -> ModelRecord:
+        made: ModelRecord = make(topic)
+        if made not in topic:
+            topic.append(made)
+        return made
+
+    monkeypatch.setattr(models, "append", append)
+    joined = models.publish(Settings(), recorded)
+    assert joined is not None
+    assert (joined.generation, joined.parsed(), joined.reference) == (3, spec, REFERENCE)
+    assert joined.effective_from == owners.effective_from, "never before what it is joined to"
+    assert models.publish(Settings(), recorded) == joined
+    assert len(topic) == 3
