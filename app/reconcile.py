@@ -112,8 +112,7 @@ def reconcile(
 
 
 _POSITIONS = """
-SELECT `partition`, argMax(predictions_offset, seq), argMax(outcomes_offset, seq)
-FROM checkpoints FINAL GROUP BY `partition` ORDER BY `partition`
+SELECT `partition`, predictions_offset, outcomes_offset FROM heads FINAL ORDER BY `partition`
 """
 
 _STORED = """
@@ -155,9 +154,7 @@ SELECT topic, `partition`, `offset` FROM (
 def _positions(warehouse: Warehouse) -> Positions:
     rows = warehouse.rows(_POSITIONS)
     if not rows:
-        raise CannotReconcile(
-            "the table checkpoints is empty: nothing was counted yet. Is `driftline run aggregate` up?"
-        )
+        raise CannotReconcile("the table heads is empty: nothing was counted yet. Is `driftline run aggregate` up?")
     return {
         (topic, int(p)): int(offset)
         for p, predictions, outcomes in rows

@@ -31,7 +31,7 @@ WHERE kind = 'request' AND id NOT IN (SELECT cause_id FROM audit_log WHERE kind 
 """
 
 _CHECKPOINTS = """
-SELECT partition, argMax(watermarks, seq) FROM checkpoints GROUP BY partition ORDER BY partition
+SELECT partition, watermarks FROM heads FINAL ORDER BY partition
 """
 
 _TALLIES = """

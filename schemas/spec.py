@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from schemas.topics import SOURCE_DAYS
 from schemas.windows import Windows
 
 NamePart = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
@@ -78,9 +79,20 @@ class ReferenceSpec(_Strict):
 
 
 class RawSpec(_Strict):
-    """Raw rows in ClickHouse."""
+    """Raw rows in ClickHouse.
 
-    ttl: timedelta = Field(default=90 * _DAY, ge=_DAY, description="raw rows are deleted this long after they came")
+    Duplicates and labels look back at them, and so does a training, whose history ends where they end. At most ten
+    years: ClickHouse's dates end in 2106.
+    """
+
+    ttl: timedelta = Field(
+        default=90 * _DAY, ge=_DAY, le=3650 * _DAY, description="raw rows are deleted this long after they came"
+    )
+
+    @property
+    def days(self) -> int:
+        """Whole days that a row is kept, rounded up."""
+        return -(-self.ttl // _DAY)
 
 
 class RetrainingSpec(_Strict):
@@ -150,6 +162,36 @@ class ModelSpec(_Strict):
                 "values becomes a segment tag=value"
             )
         return self
+
+    @model_validator(mode="after")
+    def _kept_long_enough(self) -> Self:
+        windows, need = self.windows, dict[str, timedelta]()
+        behind = windows.width + timedelta(days=SOURCE_DAYS)
+        for name in ("dedupe_horizon", "label_horizon"):
+            need[f"windows.{name}"] = getattr(windows, name) + behind
+        if self.retraining.enabled:
+            matured = windows.label_maturity + behind
+            need["retraining.collect"] = self.retraining.collect + matured
+            need["gate.shadow_max"] = self.gate.shadow_max + matured
+        reason, least = max(need.items(), key=lambda item: item[1])
+        if self.raw.ttl < least:
+            days = -(-least // _DAY)
+            raise ValueError(
+                f"raw.ttl (P{self.raw.days}D) is too short for {reason}: rows that are still needed would be gone. "
+                f"It must be at least P{days}D, that is {reason} with a window, and the {SOURCE_DAYS} days that Kafka "
+                f"keeps events which are not counted yet. Set raw.ttl: P{days}D, or shorten {reason}"
+            )
+        return self
+
+    def notes(self) -> list[str]:
+        """What is valid, but perhaps not what its owner expects."""
+        found = []
+        if self.retraining.enabled and self.retraining.history > self.raw.ttl:
+            found.append(
+                f"retraining.history is {self.retraining.history.days} days, but raw rows are kept for "
+                f"{self.raw.days} (raw.ttl): a training sees at most those. Lengthen raw.ttl if it shall see more"
+            )
+        return found
 
     def grid(self) -> Windows:
         """The windows of event time that this model is watched in."""

@@ -31,6 +31,7 @@ RAW_PREDICTIONS = Table(
         "verdict": "Enum8('counted' = 1, 'late' = 2, 'duplicate' = 3)",
         "generation": "UInt32",
         "seq": "UInt64",
+        "ttl_days": "UInt16",
     },
 )
 
@@ -48,6 +49,7 @@ RAW_OUTCOMES = Table(
         "positive": "Nullable(UInt8)",
         "verdict": "Enum8('counted' = 1, 'late' = 2, 'duplicate' = 3, 'correction' = 4)",
         "seq": "UInt64",
+        "ttl_days": "UInt16",
     },
 )
 
@@ -123,6 +125,9 @@ CHECKPOINTS = Table(
         "adoptions": "String",
     },
 )
+
+HEADS = Table("heads", CHECKPOINTS.columns)
+"""Written by ClickHouse itself, from inserts into ``checkpoints``."""
 
 REPORTS = Table(
     "reports",
@@ -238,6 +243,7 @@ TABLES: tuple[Table, ...] = (
     REDO,
     PARTIALS,
     CHECKPOINTS,
+    HEADS,
     REPORTS,
     METRICS,
     INCIDENTS,

@@ -58,7 +58,8 @@ def _delete(days: int) -> dict[str, str]:
 
 # The broker stamps the source records: "from the future" and the duplicate horizon are judged by its clock, not by
 # a producer's. A record may be 1 MB.
-_SOURCE = _delete(14) | {"message.timestamp.type": "LogAppendTime"}
+SOURCE_DAYS = 14
+_SOURCE = _delete(SOURCE_DAYS) | {"message.timestamp.type": "LogAppendTime"}
 
 TOPICS: dict[TopicName, Topic] = {
     topic.name: topic

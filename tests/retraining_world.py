@@ -85,7 +85,7 @@ class World:
                     NAMESPACE, MODEL, name, version, 0, index * self.rows + i + shift, from_ms(T0),
                     self.event_time(index, i),
                     role, "", None if scores is None else float(scores[i]), "{}", json.dumps(features),
-                    json.dumps({"origin": ("EWR", "JFK")[i % 2]}), None, "counted", 1, 1,
+                    json.dumps({"origin": ("EWR", "JFK")[i % 2]}), None, "counted", 1, 1, 90,
                 ]
                 for i, (name, features) in enumerate(zip(self.ids(index), self.features(index), strict=True))
             ],
@@ -99,7 +99,7 @@ class World:
             [
                 [
                     NAMESPACE, MODEL, name, 0, index * self.rows + i, from_ms(T0),
-                    self.event_time(index, i) + timedelta(hours=2), str(labels[i]), int(labels[i]), "counted", 1,
+                    self.event_time(index, i) + timedelta(hours=2), str(labels[i]), int(labels[i]), "counted", 1, 90,
                 ]
                 for i, name in enumerate(self.ids(index))
             ],

@@ -44,10 +44,10 @@ def _events(warehouse: Warehouse, random: np.random.Generator) -> None:
         version = [v for since, v in SERVES if day(since) <= at][-1]
         features = json.dumps({"temp": 40.0, "carrier": "UA"})
         row = [NAMESPACE, MODEL, name, version, 0, number, START, at, "champion", "late", good]
-        predictions.append([*row, "{}", features, "{}", 1.0, "counted", 1, 1])
+        predictions.append([*row, "{}", features, "{}", 1.0, "counted", 1, 1, 90])
         if number % 25:
             label = "late" if late else "on-time"
-            outcomes.append([NAMESPACE, MODEL, name, 0, number, START, at, label, int(late), "counted", 1])
+            outcomes.append([NAMESPACE, MODEL, name, 0, number, START, at, label, int(late), "counted", 1, 90])
         if at >= SINCE:
             baselines.append([name, at, bad, good, int(late) if number % 25 else None])
     warehouse.insert(tables.RAW_PREDICTIONS, predictions)

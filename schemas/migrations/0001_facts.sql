@@ -21,11 +21,14 @@ CREATE TABLE IF NOT EXISTS raw_predictions
     latency_ms     Nullable(Float64),
     verdict        Enum8('counted' = 1, 'late' = 2, 'duplicate' = 3),
     generation     UInt32 COMMENT 'of spec and reference',
-    seq            UInt64 COMMENT 'checkpoint of the partition; the larger number wins'
+    seq            UInt64 COMMENT 'checkpoint of the partition; the larger number wins',
+    ttl_days       UInt16 COMMENT 'raw.ttl of the spec',
+    written_at     DateTime DEFAULT now()
 )
 ENGINE = ReplacingMergeTree(seq)
 PARTITION BY toYYYYMMDD(log_ts)
-ORDER BY (namespace, model, prediction_id, version, `partition`, `offset`);
+ORDER BY (namespace, model, prediction_id, version, `partition`, `offset`)
+TTL written_at + toIntervalDay(ttl_days);
 
 CREATE TABLE IF NOT EXISTS raw_outcomes
 (
@@ -39,11 +42,14 @@ CREATE TABLE IF NOT EXISTS raw_outcomes
     label          String,
     positive       Nullable(UInt8) COMMENT '1 when label is the positive class',
     verdict        Enum8('counted' = 1, 'late' = 2, 'duplicate' = 3, 'correction' = 4),
-    seq            UInt64
+    seq            UInt64 COMMENT 'checkpoint of the partition; the larger number wins',
+    ttl_days       UInt16 COMMENT 'raw.ttl of the spec',
+    written_at     DateTime DEFAULT now()
 )
 ENGINE = ReplacingMergeTree(seq)
 PARTITION BY toYYYYMMDD(log_ts)
-ORDER BY (namespace, model, prediction_id, `partition`, `offset`);
+ORDER BY (namespace, model, prediction_id, `partition`, `offset`)
+TTL written_at + toIntervalDay(ttl_days);
 
 -- Events that can never be processed, with the reason and the original bytes.
 CREATE TABLE IF NOT EXISTS dead_letters
@@ -56,10 +62,12 @@ CREATE TABLE IF NOT EXISTS dead_letters
     detail       String,
     original     String COMMENT 'base64 of the value',
     key          Nullable(String) COMMENT 'base64 of the record''s key; null: it had none',
-    headers      String COMMENT 'JSON: [[name, base64 of the value or null], ...]'
+    headers      String COMMENT 'JSON: [[name, base64 of the value or null], ...]',
+    written_at   DateTime DEFAULT now()
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (topic, `partition`, `offset`);
+ORDER BY (topic, `partition`, `offset`)
+TTL written_at + INTERVAL 90 DAY;
 
 -- What a checkpoint decided, written before the offset commit that makes it so; nobody reads it but the next owner.
 CREATE TABLE IF NOT EXISTS redo
@@ -99,15 +107,36 @@ CREATE TABLE IF NOT EXISTS partials
 ENGINE = ReplacingMergeTree(seq)
 ORDER BY (namespace, model, window_start, view, version, segment, name, generation, `partition`);
 
+-- History of checkpoints. It expires; the newest of each partition, without which nobody could go on, is in `heads`.
 CREATE TABLE IF NOT EXISTS checkpoints
 (
     `partition`        UInt16,
     seq                UInt64,
     owner              String,
-    predictions_offset UInt64,
-    outcomes_offset    UInt64,
+    predictions_offset UInt64 COMMENT 'next offset of predictions to read',
+    outcomes_offset    UInt64 COMMENT 'next offset of outcomes to read',
+    watermarks         String COMMENT 'JSON: namespace/model -> schemas.partials.Watermarks',
+    adoptions          String COMMENT 'JSON: list of schemas.partials.Adoption',
+    written_at         DateTime DEFAULT now()
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (`partition`, seq, owner)
+TTL written_at + INTERVAL 90 DAY;
+
+-- The newest checkpoint of each partition, for ever. ClickHouse writes it from every insert into `checkpoints`, before it
+-- acknowledges that.
+CREATE TABLE IF NOT EXISTS heads
+(
+    `partition`        UInt16,
+    seq                UInt64,
+    owner              String,
+    predictions_offset UInt64 COMMENT 'next offset of predictions to read',
+    outcomes_offset    UInt64 COMMENT 'next offset of outcomes to read',
     watermarks         String COMMENT 'JSON: namespace/model -> schemas.partials.Watermarks',
     adoptions          String COMMENT 'JSON: list of schemas.partials.Adoption'
 )
-ENGINE = ReplacingMergeTree
-ORDER BY (`partition`, seq, owner);
+ENGINE = ReplacingMergeTree(seq)
+ORDER BY `partition`;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS heads_of_checkpoints TO heads AS
+SELECT `partition`, seq, owner, predictions_offset, outcomes_offset, watermarks, adoptions FROM checkpoints;

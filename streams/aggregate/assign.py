@@ -55,7 +55,7 @@ def assign(
                 raise CommitRefused(f"source partition {p} has a new owner already")
             raise CannotContinue(
                 f"source partition {p}: the group {out.settings.group('aggregate')} has committed checkpoint {seq}, "
-                f"but ClickHouse ({out.settings.database}.checkpoints) has {head}. The offsets were reset or have "
+                f"but ClickHouse ({out.settings.database}.heads) has {head}. The offsets were reset or have "
                 f"expired, or the database is another one. Restore the one that is behind, or commit offsets "
                 f"{heads[p].positions} with metadata {POINTER_FORMAT}:{head}:{heads[p].owner} for the group."
             )
@@ -124,10 +124,10 @@ def _pointers(partitions: Sequence[int], committed: _Committed) -> dict[int, tup
 
 
 def _heads(partitions: Sequence[int], warehouse: Warehouse) -> dict[int, Redo]:
-    """The newest row of ``checkpoints`` of each partition, as a redo record without content."""
+    """The newest checkpoint of each partition, as a redo record without content."""
     rows = warehouse.rows(
         "SELECT `partition`, seq, owner, predictions_offset, outcomes_offset, watermarks, adoptions "
-        "FROM checkpoints WHERE `partition` IN {p:Array(UInt16)} ORDER BY `partition`, seq DESC LIMIT 1 BY `partition`",
+        "FROM heads FINAL WHERE `partition` IN {p:Array(UInt16)}",
         {"p": list(partitions)},
     )
     heads = {p: Redo(p, 0, "", (0, 0), {}, [], []) for p in partitions}
@@ -146,7 +146,7 @@ def _heads(partitions: Sequence[int], warehouse: Warehouse) -> dict[int, Redo]:
 
 def recorded_watermarks(warehouse: Warehouse) -> list[dict[str, Watermarks]]:
     """The watermarks that the head of each partition records."""
-    rows = warehouse.rows("SELECT watermarks FROM checkpoints ORDER BY `partition`, seq DESC LIMIT 1 BY `partition`")
+    rows = warehouse.rows("SELECT watermarks FROM heads FINAL ORDER BY `partition`")
     return [_WATERMARKS.decode(text) for (text,) in rows]
 
 

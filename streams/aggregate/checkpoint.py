@@ -90,7 +90,7 @@ def checkpoint(states: Sequence[State], consumer: Consumer, out: Outputs) -> Non
     - C3 insert the redo record, under (partition, seq, owner): nobody reads it yet.
     - C4 commit all offsets with the pointers, synchronously: **the decision**, fenced by the group coordinator.
     - C5 insert into ``partials``.
-    - C6 insert into ``checkpoints``: a head never vouches for rows that are not there.
+    - C6 insert into ``checkpoints``, and through it into ``heads``: a head never vouches for rows that are not there.
     - C7 publish one message per partition and model; wait for the acknowledgements.
 
     Raises:
@@ -224,6 +224,7 @@ def _prediction_row(item: Accepted, seq: int) -> tuple[Any, ...]:
         item.verdict,
         item.generation.number,
         seq,
+        item.generation.ttl_days,
     )
 
 
@@ -242,6 +243,7 @@ def _outcome_row(item: Accepted, seq: int) -> tuple[Any, ...]:
         item.positive,
         item.verdict,
         seq,
+        item.generation.ttl_days,
     )
 
 

@@ -21,7 +21,7 @@ _REMEMBERED_SHAPES = 10_000
 
 @dataclass
 class Generation:
-    """One spec with its reference, prepared for the hot path. All durations are in milliseconds."""
+    """One spec with its reference, prepared for the hot path. Durations are in milliseconds if not named otherwise."""
 
     record: ModelRecord
     spec: ModelSpec
@@ -35,6 +35,7 @@ class Generation:
     dedupe_horizon: int
     maturity: int
     label_horizon: int
+    ttl_days: int
     shapes: set[tuple[type, ...]] = field(default_factory=set)
 
     @classmethod
@@ -60,6 +61,7 @@ class Generation:
             dedupe_horizon=milliseconds(windows.dedupe_horizon),
             maturity=milliseconds(windows.label_maturity),
             label_horizon=milliseconds(windows.label_horizon),
+            ttl_days=spec.raw.days,
         )
 
     @property

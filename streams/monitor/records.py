@@ -22,6 +22,12 @@ _SKETCHES = (
     "SELECT `partition`, seq, generation, view, version, segment, toUnixTimestamp64Milli(window_start) AS start, name, "
     "n, nulls, outside, sums, minimum, maximum, counts FROM partials FINAL WHERE "
 )
+# The head is also among the checkpoints, unless nothing has happened for so long that those have expired.
+_CHECKPOINTS = """
+SELECT DISTINCT seq, predictions_offset, outcomes_offset, watermarks
+FROM (SELECT * EXCEPT written_at FROM checkpoints FINAL UNION ALL SELECT * FROM heads FINAL)
+WHERE `partition` = {partition:UInt16} AND seq >= {seq:UInt64} ORDER BY seq
+"""
 _FIRST = -2_208_988_800_000
 """1900-01-01, the first instant that ClickHouse can tell."""
 
@@ -99,8 +105,7 @@ class Records:
         found = []
         for partition in range(self._partitions):
             rows = self._warehouse.rows(
-                "SELECT seq, predictions_offset, outcomes_offset, watermarks FROM checkpoints FINAL "
-                "WHERE `partition` = {partition:UInt16} AND seq >= {seq:UInt64} ORDER BY seq",
+                _CHECKPOINTS,
                 {"partition": partition, "seq": state.seqs.get(str(partition), 0) if state else 0},
             )
             for seq, predictions, outcomes, watermarks in rows:

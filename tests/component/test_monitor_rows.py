@@ -88,7 +88,7 @@ def test_a_process_that_starts_anew_for_every_message_writes_the_same(warehouse:
     assert {row[2] for row in once["audit"]} == {"incident", "request"}
 
     wipe(warehouse)
-    for table in ("partials", "checkpoints"):
+    for table in ("partials", "checkpoints", "heads"):
         warehouse.command(f"TRUNCATE TABLE {table}")
     sent = []
     for message in MESSAGES:
