@@ -6,7 +6,7 @@ BIN := .venv/bin
 ARGS ?=
 SYSTEM := chromium
 
-.PHONY: help venv system demo demo-faults up test check format kafka clean
+.PHONY: help venv system demo demo-faults up test bench check format kafka clean
 
 help: ## Explain all of this
 	@echo "driftline: make TARGET [ARGS=\"...\"]"
@@ -42,6 +42,9 @@ system: ## Debian packages that a few tests look at driftline through (needs roo
 
 test: venv system ## Every test, on real Kafka (BROKER=docker: on the official images)
 	$(BIN)/pytest $(ARGS)
+
+bench: venv ## Stage 1 beside other frameworks on the same topic: benchmarks/results.json (about 15 minutes)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 check: venv ## ruff, mypy --strict, the layers of imports
 	$(BIN)/ruff check .
