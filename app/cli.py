@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from app import wiring
+from app.commands import incidents
 from app.commands.common import PATIENCE, JsonOption, plainly
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+app.add_typer(incidents.app, name="incidents")
 
 
 class Source(StrEnum):
