@@ -38,6 +38,7 @@ class Role(StrEnum):
     trainer = "trainer"
     rollout = "rollout"
     web = "web"
+    ingest = "ingest"
 
 
 @app.callback()

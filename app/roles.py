@@ -80,8 +80,19 @@ def web(settings: Settings) -> None:
     server.run(settings, wiring.open_warehouse(settings, patience=_PAGE_PATIENCE))
 
 
+def ingest(settings: Settings) -> None:
+    """Translate customers' own topics into driftline's events, by the ``source:`` of the models."""
+    import uuid
+
+    from streams import ingest as stage
+
+    stop = _until_told()
+    # Names a producer's transactions; never part of a result.
+    stage.run(settings, wiring.prepare(settings), producer_id=lambda: uuid.uuid4().hex, stop=stop)
+
+
 ROLES: dict[str, Callable[[Settings], None]] = {
-    role.__name__: role for role in (aggregate, monitor, trainer, rollout, web)
+    role.__name__: role for role in (aggregate, monitor, trainer, rollout, ingest, web)
 }
 
 

@@ -32,6 +32,11 @@ class Settings(BaseSettings):
     topic_prefix: str = Field(default="driftline", description="also the prefix of the consumer groups")
     source_partitions: int = Field(default=4, ge=1, description="partitions of predictions and of outcomes")
     replication: int = Field(default=1, ge=1)
+    schema_registry_url: str = Field(
+        default="", description="Schema Registry of the topics that a model's source maps from Avro or Protobuf"
+    )
+    schema_registry_user: str = ""
+    schema_registry_password: SecretStr | None = None
     store: Path = Field(default=Path("var/store"), description="content-addressed store of snapshots and artifacts")
     checkpoint_seconds: float = Field(default=10.0, gt=0, description="longest time between two checkpoints")
     idle_after_seconds: float = Field(default=300.0, gt=0, description="silence after which a partition is idle")

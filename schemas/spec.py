@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from schemas.source import SourceSpec
 from schemas.topics import SOURCE_DAYS
 from schemas.windows import Windows
 
@@ -142,6 +143,9 @@ class ModelSpec(_Strict):
         default=(), description="tags of an event; each of their values is watched by itself, as tag=value"
     )
     team: NamePart = Field(default="default", description="who is called; a document of kind Team, same namespace")
+    source: SourceSpec | None = Field(
+        default=None, description="where events come from that are not in driftline's own form and topics"
+    )
     windows: WindowSpec = WindowSpec()
     reference: ReferenceSpec = ReferenceSpec()
     raw: RawSpec = RawSpec()
@@ -192,6 +196,20 @@ class ModelSpec(_Strict):
                 f"{self.raw.days} (raw.ttl): a training sees at most those. Lengthen raw.ttl if it shall see more"
             )
         return found
+
+    @model_validator(mode="after")
+    def _source_has_all_features(self) -> Self:
+        places = self.source.predictions.features if self.source and self.source.predictions else ""
+        if isinstance(places, str):
+            return self
+        declared = {feature.name for feature in self.features}
+        for names, what in (
+            (sorted(places.keys() - declared), "are not declared in spec.features"),
+            (sorted(declared - places.keys()), "are declared in spec.features and stand nowhere"),
+        ):
+            if names:
+                raise ValueError(f"source.predictions.features: {', '.join(names)} {what}; name the same in both")
+        return self
 
     def grid(self) -> Windows:
         """The windows of event time that this model is watched in."""
