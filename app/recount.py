@@ -9,7 +9,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple, NoReturn
 
 from schemas.models import ModelRecord
@@ -18,6 +18,7 @@ from schemas.windows import NEVER, to_ms
 
 SCORE_BINS = 128
 MAX_BYTES = 500_000
+MAX_DEPTH = 500
 MAX_NAME = 200
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)")
@@ -266,18 +267,30 @@ def decode(topic: str, value: bytes | None, headers: Headers) -> Event:
         raise Dead("undecodable")
     if len(value) > MAX_BYTES:
         raise Dead("too_large")
-    kind = promised = _promised(topic, headers)
+    promised = _promised(topic, headers)
     try:
-        body = json.loads(value.decode("utf-8"), parse_constant=_refuse, parse_float=_float)
+        text = value.decode("utf-8")
+        if _deepest(text) > MAX_DEPTH:
+            raise Dead("invalid")
+        body = json.loads(text, parse_constant=_refuse, parse_int=float, object_pairs_hook=_Object)
     except (ValueError, RecursionError) as error:
         raise Dead("undecodable") from error
-    if not isinstance(body, dict):
+    if not isinstance(body, _Object):
         raise Dead("invalid")
-    if promised is None:
-        kind = "progress" if body.get("type") == "progress" and "prediction_id" not in body else _KIND[topic]
+    try:
+        return _event(body, promised or _KIND[topic])
+    except Dead:
+        if promised is None and body.get("type") == "progress":
+            return _event(body, "progress")
+        raise
+
+
+def _event(body: "_Object", kind: str) -> Event:
+    for name, item in body.overwritten:  # each of them must have been valid
+        _event(_Object([*body.items(), (name, item)], []), kind)
     if kind == "progress" and body.get("type", "progress") != "progress":
         raise Dead("invalid")
-    event = Event(str(kind), _name(body, "namespace"), _name(body, "model"), _instant(body.get("event_time")))
+    event = Event(kind, _name(body, "namespace"), _name(body, "model"), _instant(body.get("event_time")))
     if kind == "progress":
         return event
     event.prediction_id = _name(body, "prediction_id")
@@ -286,14 +299,15 @@ def decode(topic: str, value: bytes | None, headers: Headers) -> Event:
         return event
     event.version = _name(body, "version")
     event.features = _object(body.get("features"), float, str, bool, type(None))
-    event.scores = _object(body.get("scores", {}), float)
+    scores = body.get("scores", _Object([]))
+    event.scores = _object(scores, float)
     _of(body.get("prediction"), float, str, bool, type(None))
-    _object(body.get("segments", {}), str)
+    _object(body.get("segments", _Object([])), str)
     latency = _of(body.get("latency_ms"), float, type(None))
     role = body.get("role", "champion")
     if role not in ("champion", "canary", "shadow") or (latency is not None and latency < 0):
         raise Dead("invalid")
-    if not all(0 <= score <= 1 for score in event.scores.values()):
+    if not all(0 <= score <= 1 for score in (*event.scores.values(), *dict(scores.overwritten).values())):
         raise Dead("invalid")
     event.shadow = role == "shadow"
     return event
@@ -313,11 +327,29 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _float(text: str) -> float:
-    number = float(text)
-    if number in (float("inf"), float("-inf")):
-        raise ValueError(f"{text} is no finite number")
-    return number
+class _Object(dict[str, Any]):
+    """A JSON object; ``overwritten`` are the pairs whose name came again, of which the last one holds."""
+
+    def __init__(self, pairs: list[tuple[str, Any]], overwritten: list[tuple[str, Any]] | None = None) -> None:
+        super().__init__(pairs)
+        json.dumps(pairs, ensure_ascii=False).encode()  # refuses halves of surrogate pairs
+        last = {name: i for i, (name, _) in enumerate(pairs)}
+        again = [pair for i, pair in enumerate(pairs) if last[pair[0]] != i]
+        self.overwritten = again if overwritten is None else overwritten
+
+
+def _deepest(text: str) -> int:
+    """The deepest nesting of brackets outside of strings."""
+    depth = deepest = 0
+    quoted = escaped = False
+    for char in text:
+        if quoted:
+            quoted, escaped = escaped or char != '"', not escaped and char == "\\"
+        else:
+            quoted = char == '"'
+            depth += (char in "{[") - (char in "}]")
+            deepest = max(deepest, depth)
+    return deepest
 
 
 def _name(body: dict[str, Any], key: str) -> str:
@@ -331,20 +363,21 @@ def _instant(value: Any) -> int:
     if not isinstance(value, str) or not _RFC3339.fullmatch(value):
         raise Dead("invalid")
     try:
-        return to_ms(datetime.fromisoformat(value.upper()).astimezone(UTC))
+        return to_ms(datetime.fromisoformat(value.upper()))
     except (ValueError, OverflowError) as error:
         raise Dead("invalid") from error
 
 
 def _of(value: Any, *kinds: type) -> Any:
     """``value`` when its JSON type is one of ``kinds``; a whole number is a float, a boolean is not."""
-    kind = float if type(value) is int else type(value)
-    if kind not in kinds:
+    if type(value) not in kinds or value in (float("inf"), float("-inf")):
         raise Dead("invalid")
     return value
 
 
 def _object(value: Any, *kinds: type) -> dict[str, Any]:
-    if not isinstance(value, dict):
+    if not isinstance(value, _Object):
         raise Dead("invalid")
+    for _, item in value.overwritten:
+        _of(item, *kinds)
     return {name: _of(item, *kinds) for name, item in value.items()}

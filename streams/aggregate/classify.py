@@ -13,6 +13,7 @@ from msgspec import Struct
 from schemas.events import Label, Outcome, Prediction, Progress
 from schemas.partials import Tally, model_key
 from schemas.windows import to_ms
+from streams.aggregate import explain
 from streams.aggregate.decode import Dead, Record, Refused, decode
 from streams.aggregate.index import OutcomeSeen, PredictionSeen, segments_of
 from streams.aggregate.models import Generation, Models
@@ -130,23 +131,19 @@ def accept(record: Record, models: Models) -> Accepted | _Progress:
     event_time = to_ms(event.event_time)
     found = models.at(key, event_time)
     if found is None:
-        raise Refused("unknown_model", f"$.namespace, $.model: no spec for {key}")
+        raise Refused("unknown_model", explain.unknown_model(key, models.names()))
     generation, start = found
     if event_time < _EARLIEST:
-        raise Refused("invalid", f"$.event_time: {event.event_time.isoformat()} is before 1970")
+        raise Refused("invalid", explain.before_1970(event.event_time.isoformat()))
     if event_time > record.log_ts + generation.future_skew:
-        raise Refused(
-            "from_future",
-            f"$.event_time: {event_time - record.log_ts} ms after the broker's timestamp, "
-            f"at most {generation.future_skew} ms (future_skew)",
-        )
+        raise Refused("from_future", explain.from_future(event_time, record.log_ts, generation.future_skew))
     if isinstance(event, Progress):
         return _Progress(key, generation, event_time)
     item = Accepted(record, event, key, generation, event_time, start)
     if isinstance(event, Prediction):
         positive_class = generation.spec.positive_class
         if positive_class not in event.scores:
-            raise Refused("missing_score", f"$.scores: no probability of the positive class {positive_class!r}")
+            raise Refused("missing_score", explain.missing_score(event.scores, positive_class))
         item.score = event.scores[positive_class]
         item.values = tuple(map(event.features.get, generation.features))
         if wrong := generation.wrong_kind(item.values):
@@ -162,7 +159,7 @@ def _positive(label: Label, positive_class: str) -> int:
         return int(label == positive_class)
     if label in (0, 1):
         return int(label)
-    raise Refused("unknown_label", f"$.label: {label} is neither 0 nor 1, true nor false, nor the name of a class")
+    raise Refused("unknown_label", explain.unknown_label(label))
 
 
 def _prediction(state: State, item: Accepted, verdicts: Verdicts) -> None:

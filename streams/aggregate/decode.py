@@ -3,6 +3,7 @@
 Everything here is a function of the record alone. What also needs the model's spec is checked in ``classify``.
 """
 
+import re
 from typing import Final, Literal
 
 import msgspec
@@ -17,6 +18,7 @@ from schemas.events import (
     Progress,
     SourceTopic,
 )
+from streams.aggregate import diagnose, explain
 
 Reason = Literal[
     "undecodable",  # not JSON, or not UTF-8
@@ -32,6 +34,9 @@ Reason = Literal[
 
 MAX_BYTES: Final = 500_000
 """Largest event, in bytes: a dead letter carries it whole, with its headers, below Kafka's usual limit of 1 MB."""
+
+MAX_DEPTH: Final = 500
+"""Deepest nesting of objects and lists: events are flat, and the decoder recurses as deep as Python's stack allows."""
 
 Headers = list[tuple[str, bytes | None]] | None
 Event = Prediction | Outcome | Progress
@@ -63,13 +68,16 @@ class Dead(Struct, frozen=True, gc=False):
 
 
 class Refused(Exception):
-    """An event is dead, for this reason."""
+    """An event is dead, for this reason; ``detail`` has the place, the value and the way out."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason: Reason = reason
         self.detail = detail
 
+
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_BRACKETS = re.compile(rb"[][{}]")
 
 _DECODERS: dict[type, msgspec.json.Decoder[Event]] = {
     kind: msgspec.json.Decoder(kind) for kind in (Prediction, Outcome, Progress)
@@ -91,19 +99,45 @@ def decode(record: Record) -> Event:
     """
     value = record.value
     if not value:
-        raise Refused("undecodable", "empty value")
+        raise Refused("undecodable", explain.empty())
     if len(value) > MAX_BYTES:
-        raise Refused("too_large", f"{len(value)} bytes, at most {MAX_BYTES}")
+        raise Refused("too_large", explain.too_large(len(value), MAX_BYTES))
+    if len(value) > 2 * MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise Refused("invalid", explain.too_deep(MAX_DEPTH))
+    if not value.isascii():
+        _check_utf8(value)
     kind: type = SOURCE_EVENTS[record.topic]
     promised = _promised(record) if record.headers else None
     try:
         return _DECODERS[promised or kind].decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
         if promised is None and (progress := _progress(value)) is not None:
             return progress
-        if isinstance(error, msgspec.ValidationError):
-            raise Refused("invalid", str(error)) from error
-        raise Refused("undecodable", str(error)) from error
+        wrong = isinstance(error, msgspec.ValidationError) and diagnose.invalid(value, promised or kind, error)
+        if wrong:
+            raise Refused("invalid", wrong) from error
+        raise Refused("undecodable", diagnose.undecodable(value, error)) from error
+    except RecursionError as error:  # so short a text can be this deep only if nothing is closed again
+        raise Refused("undecodable", explain.too_deep(MAX_DEPTH)) from error
+
+
+def _check_utf8(value: bytes) -> None:
+    """The decoder would pass over what stands in fields that it does not need."""
+    try:
+        value.decode()
+    except UnicodeDecodeError as error:
+        raise Refused("undecodable", diagnose.undecodable(value, error)) from error
+
+
+def _depth(value: bytes) -> int:
+    """How deep the brackets outside of strings are nested at most, or more, up to the limit."""
+    if (brackets := value.count(b"{") + value.count(b"[")) <= MAX_DEPTH:
+        return brackets
+    depth = deepest = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", value)):
+        depth += 1 if bracket in b"{[" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _promised(record: Record) -> type | None:
@@ -113,17 +147,17 @@ def _promised(record: Record) -> type | None:
         return None
     version = (headers.get("ce_specversion") or b"").decode(errors="replace")
     if version != CE_SPECVERSION:
-        raise Refused("invalid", f"ce_specversion is {version!r}, must be {CE_SPECVERSION!r}")
+        raise Refused("invalid", explain.header("ce_specversion", version, [CE_SPECVERSION]))
     name = (headers.get("ce_type") or b"").decode(errors="replace")
     fitting = {n: t for n, t in CE_TYPES.items() if t in (SOURCE_EVENTS[record.topic], Progress)}
     if name not in fitting:
-        raise Refused("invalid", f"ce_type is {name!r}, on {record.topic} it must be one of {', '.join(fitting)}")
+        raise Refused("invalid", explain.header("ce_type", name, fitting))
     return fitting[name]
 
 
 def _progress(value: bytes) -> Progress | None:
     try:
         found = _PROGRESS.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except msgspec.DecodeError:
         return None
     return found if isinstance(found, Progress) else None

@@ -12,6 +12,7 @@ from schemas.partials import ALL, model_key
 from schemas.settings import Settings
 from schemas.spec import FeatureKind, ModelSpec, milliseconds
 from schemas.windows import Windows
+from streams.aggregate import explain
 
 log = structlog.get_logger()
 
@@ -70,7 +71,7 @@ class Generation:
         return self.record.generation
 
     def wrong_kind(self, values: tuple[object, ...]) -> str | None:
-        """Name the first feature whose value is not of its kind, None when all are.
+        """Explain the first feature whose value is not of its kind; None when all are.
 
         Args:
             values: one per feature, in the order of ``features``; None is a missing value and always right.
@@ -78,9 +79,9 @@ class Generation:
         shape = tuple(map(type, values))
         if shape in self.shapes:
             return None
-        for name, kind, found in zip(self.features, self.kinds, shape, strict=True):
+        for feature, kind, found, value in zip(self.spec.features, self.kinds, shape, values, strict=True):
             if found not in (kind, type(None)):
-                return f"$.features.{name}: expected {kind.__name__}, got {found.__name__}"
+                return explain.wrong_kind(feature.name, value, feature.kind)
         if len(self.shapes) < _REMEMBERED_SHAPES:
             self.shapes.add(shape)
         return None

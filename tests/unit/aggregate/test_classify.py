@@ -295,7 +295,7 @@ def test_labels(partition: Partition, send: Send, label: Any, positive: int) -> 
     [
         ("predictions", P | {"model": "unheard"}, "unknown_model", "default/unheard"),
         ("predictions", P | {"namespace": "other"}, "unknown_model", "other/delay"),
-        ("predictions", P | {"scores": {"on time": 0.5}}, "missing_score", "'late'"),
+        ("predictions", P | {"scores": {"on time": 0.5}}, "missing_score", '"late"'),
         ("predictions", P | {"features": {"x": True}}, "wrong_kind", "$.features.x"),
         ("predictions", P | {"features": {"wet": 1}}, "wrong_kind", "$.features.wet"),
         ("predictions", P | {"features": {"origin": 3.5}}, "wrong_kind", "$.features.origin"),
