@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from schemas import rules
+from schemas.rules import Rule, RuleError
 from schemas.source import SourceSpec
 from schemas.topics import SOURCE_DAYS
 from schemas.windows import Windows
@@ -210,6 +212,31 @@ class ModelSpec(_Strict):
             if names:
                 raise ValueError(f"source.predictions.features: {', '.join(names)} {what}; name the same in both")
         return self
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        problems = []
+        found: set[str] = set()
+        for index, text in enumerate(self.alerts.rules):
+            try:
+                rule = self._rule(text)
+            except RuleError as error:
+                problems.append(f"alerts.rules[{index}]: {error}")
+                continue
+            if rule.text in found:
+                problems.append(f"alerts.rules[{index}]: {rule.text!r} is there already; write it once")
+            found.add(rule.text)
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def rules(self) -> tuple[Rule, ...]:
+        """The owner's own limits, read."""
+        return tuple(self._rule(text) for text in self.alerts.rules)
+
+    def _rule(self, text: str) -> Rule:
+        known = rules.metrics((feature.name, feature.kind) for feature in self.features)
+        return rules.parse(text, known, self.segments)
 
     def grid(self) -> Windows:
         """The windows of event time that this model is watched in."""

@@ -1,7 +1,8 @@
 """What is wrong at a tick.
 
-Only three things page: a feature's quality that the reference's own windows do not explain, the owner's latency
-objective, and labelled loss above the band of the reference windows for several windows in a row.
+Beside the owner's own rules (``streams.monitor.rules``) only three things page: a feature's quality that the
+reference's own windows do not explain, the owner's latency objective, and labelled loss above the band of the reference
+windows for several windows in a row.
 """
 
 from collections import defaultdict
@@ -34,6 +35,11 @@ class Findings:
 
     active: tuple[Condition, ...]
     unknown: frozenset[str]
+
+    def __or__(self, other: "Findings") -> "Findings":
+        """Both, in order."""
+        active = sorted((*self.active, *other.active), key=lambda condition: condition.key)
+        return Findings(tuple(active), self.unknown | other.unknown)
 
 
 def find(held: Held, generation: Generation, window: int, serving: str | None, run: Run | None) -> Findings:

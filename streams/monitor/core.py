@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from schemas.lifecycle import PerformanceWindow, Report
 from schemas.partials import ALL, PartialMessage
-from streams.monitor import conditions, context, life, page, requests
+from streams.monitor import conditions, context, life, page, requests, rules
 from streams.monitor.close import Metric, closed, traffic, unclean
 from streams.monitor.generations import Generations
 from streams.monitor.held import Held
@@ -83,7 +83,11 @@ class ModelMonitor:
             held.changed.discard(window_start)
 
         # 4. Update the incident.
-        found = conditions.find(held, generation, start, self._served(start), run)
+        served, tested_by = self._served(start), self._served(mature) if mature >= before.first else None
+        ruled, found_by_rules = rules.judge(
+            before.rules, generation, metrics, window=start, served=served, mature=mature, tested_by=tested_by
+        )
+        found = conditions.find(held, generation, start, served, run) | found_by_rules
         team = generation.spec.team
         incident, quiet = life.update(before.incident, before.quiet, found, **who, team=team, at=at)
         state = replace(
@@ -92,6 +96,7 @@ class ModelMonitor:
             seqs={str(partition): mark.seq for partition, mark in marks.items()},
             run=run,
             tested=newest,
+            rules=ruled,
             quiet=quiet,
         )
 

@@ -125,29 +125,30 @@ def _moved(feature: Moved) -> str:
 
 
 def _done(incident: Incident, scene: Scene) -> Iterator[str]:
-    asked = [request for request in scene.state.recent if request.at >= incident.opened]
-    loss = any(condition.kind == "labelled_loss" for condition in incident.conditions)
-    if asked:
+    since = [asked for asked in scene.state.recent if asked.at >= incident.opened and asked.reason in _REASONS]
+    for asked in since[-1:]:
         yield (
-            f"- It asked for a retraining at {when(asked[-1].at)}: version {scene.state.asked} ({asked[-1].id}). The "
-            "candidate is judged on held-out rows, then answers beside the served version, unseen, before it may serve."
+            f"- It asked for a retraining {_REASONS[asked.reason]} at {when(asked.at)}: version {asked.ordinal} "
+            f"({asked.id}). The candidate is judged on held-out rows, then answers beside the served version, unseen, "
+            "before it may serve."
         )
-        return
+    if not any(asked.reason == "performance" for asked in since):
+        yield f"- It asked for no retraining because of this: {_why_not(incident, scene)}."
+
+
+def _why_not(incident: Incident, scene: Scene) -> str:
+    retraining, recent = scene.generation.spec.retraining, scene.state.recent
     barred = requests.barred(scene.state, scene.generation, scene.at)
-    retraining = scene.generation.spec.retraining
     if barred == "disabled":
-        yield "- It asks for no retraining: the model is trained elsewhere (spec.retraining.enabled is false)."
-    elif not loss:
-        yield "- It asked for no retraining: only labelled loss above its band asks for one."
-    elif barred == "cooldown":
-        over = scene.state.recent[-1].at + milliseconds(retraining.cooldown)
-        yield f"- It asked for no retraining yet: the last was asked for at {when(scene.state.recent[-1].at)}, and the "
-        yield f"  next not before {when(over)} (spec.retraining.cooldown)."
-    elif barred == "budget":
-        yield (
-            f"- It asked for no retraining: the {retraining.budget} that any {YEAR_DAYS} days allow are used up "
-            "(spec.retraining.budget)."
-        )
+        return "the model is trained elsewhere (spec.retraining.enabled is false)"
+    if not any(condition.kind == "labelled_loss" for condition in incident.conditions):
+        return "only labelled loss above its band asks for one"
+    if barred == "budget":
+        return f"the {retraining.budget} that any {YEAR_DAYS} days allow are used up (spec.retraining.budget)"
+    if barred == "cooldown":
+        over = when(recent[-1].at + milliseconds(retraining.cooldown))
+        return f"the last was asked for at {when(recent[-1].at)}, the next not before {over} (spec.retraining.cooldown)"
+    return "the labelled loss is no longer above its band"
 
 
 def _next(incident: Incident, scene: Scene) -> Iterator[str]:
@@ -162,3 +163,9 @@ def _next(incident: Incident, scene: Scene) -> Iterator[str]:
 
 _KINDS = ("labelled_loss", "latency", "rule", "quality", "dead_man")
 """Kinds of conditions, what matters most first."""
+
+_REASONS = {
+    "performance": "because of the labelled loss",
+    "schedule": "by the calendar",
+    "bootstrap": "for the first version",
+}

@@ -32,7 +32,13 @@ def numbers(model: str, condition: Condition) -> str:
     view, metric = VIEWS.get(condition.kind, ""), condition.metric
     if condition.kind == "rule":
         view, metric = view_of(metric), metric.rpartition(".")[2]
-    where = [model, f"view = {_text(view)}", f"metric = {_text(metric)}", f"segment = {_text(condition.segment)}"]
+    where = [model, f"view = {_text(view)}", f"segment = {_text(condition.segment)}"]
+    if (view, metric) == ("tested", "coverage"):
+        return (
+            f"SELECT DISTINCT window_start, version, coverage AS value, n, coverage FROM metric_values WHERE "
+            f"{' AND '.join(where)} ORDER BY window_start DESC LIMIT 14"
+        )
+    where += [f"metric = {_text(metric)}"]
     where += [f"name = {_text(condition.name)}"] if condition.name else []
     return (
         f"SELECT window_start, version, value, n, coverage FROM metric_values WHERE {' AND '.join(where)} "

@@ -71,7 +71,9 @@ def ask(
         holdout_from=at if reason == "bootstrap" else at - milliseconds(retraining.holdout),
         generation=generation.number,
     )
-    return request, replace(state, asked=request.ordinal, recent=[*recent, Asked(request.id, at)])
+    return request, replace(
+        state, asked=request.ordinal, recent=[*recent, Asked(request.id, at, reason, request.ordinal)]
+    )
 
 
 def barred(state: State, generation: Generation, at: int) -> Barred | None:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from schemas.ids import canonical_json
-from schemas.lifecycle import Incident, PerformanceWindow
+from schemas.lifecycle import Incident, PerformanceWindow, RequestReason
 
 
 class Run(Struct, frozen=True):
@@ -30,11 +30,29 @@ class Run(Struct, frozen=True):
     n: int = 0
 
 
+class RuleRun(Struct, frozen=True):
+    """Windows in a row that broke an owner's rule; those without enough data are neither counted nor end it.
+
+    Attributes:
+        since: start of the first window; ``last`` of the newest.
+        value: of the newest, of ``n`` rows, of ``version`` where the number is per version.
+    """
+
+    since: int
+    last: int
+    windows: int
+    value: float
+    n: int
+    version: str
+
+
 class Asked(Struct, frozen=True):
-    """One retraining request that was made."""
+    """One request that was made, and why; ``ordinal`` is the version that it asked for."""
 
     id: str
     at: int
+    reason: RequestReason = "schedule"
+    ordinal: int = 0
 
 
 class State(Struct, frozen=True):
@@ -46,6 +64,7 @@ class State(Struct, frozen=True):
         seqs: source partition (as a string) -> number of its first checkpoint that had passed ``at``.
         run: windows in a row above the band; None when the newest tested window was not.
         tested: the newest tested window, of the version that served most of it.
+        rules: an owner's rule -> the windows in a row that broke it.
         incident: the open one.
         quiet: ticks in a row without a condition, while an incident is open.
         asked: how many requests were ever made; ``recent`` are those of the last year, oldest first.
@@ -56,6 +75,7 @@ class State(Struct, frozen=True):
     seqs: dict[str, int] = {}
     run: Run | None = None
     tested: PerformanceWindow | None = None
+    rules: dict[str, RuleRun] = {}
     incident: Incident | None = None
     quiet: int = 0
     asked: int = 0

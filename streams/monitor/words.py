@@ -1,8 +1,9 @@
 """Plain words for what was measured: what moved, in its unit, from what to what, and how sure that is."""
 
+from schemas.rules import Rule
 from schemas.windows import from_ms
 from streams.monitor.context import Parts
-from streams.monitor.state import Run
+from streams.monitor.state import RuleRun, Run
 
 
 def quality(name: str, metric: str, *, usual: float, value: float, limit: float, n: int) -> tuple[str, str]:
@@ -32,6 +33,16 @@ def labelled(run: Run, windows: int) -> tuple[str, str]:
         f"log-loss of version {run.version} (lower is better) rose from {run.normal:.4f} (mean of the reference's "
         f"{windows} windows) to {run.value:.4f} nats, above their band, which ends at {run.limit:.4f}, in "
         f"{count(run.windows, 'window')} in a row; {run.n:,} labelled rows in the newest",
+    )
+
+
+def rule(rule: Rule, run: RuleRun) -> tuple[str, str]:
+    """(summary, text) of an owner's rule that is broken."""
+    of = f" of version {run.version}" if run.version else ""
+    return (
+        f"your rule: {rule.metric} is {run.value:.4g} ({rule.text.removeprefix(rule.metric).strip()})",
+        f"your rule {rule.text!r} is broken: {rule.metric}{of} is {run.value:.6g}, in "
+        f"{count(run.windows, 'window')} in a row; {run.n:,} rows in the newest",
     )
 
 
