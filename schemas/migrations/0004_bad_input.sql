@@ -13,7 +13,8 @@ FROM raw_outcomes FINAL
 WHERE (namespace, model, prediction_id) IN (
     SELECT namespace, model, prediction_id FROM raw_outcomes WHERE verdict = 'correction')
 GROUP BY namespace, model, prediction_id, `partition`
-HAVING corrections > 0;
+HAVING corrections > 0
+COMMENT 'Outcomes whose label was said again and differently: the counted label beside the newest';
 
 -- A dead letter that `driftline dead-letters replay` sent again, and where it landed.
 CREATE TABLE IF NOT EXISTS dead_letter_replays
@@ -26,4 +27,5 @@ CREATE TABLE IF NOT EXISTS dead_letter_replays
     replayed_at    DateTime64(3, 'UTC') COMMENT 'clock of the machine that replayed it'
 )
 ENGINE = ReplacingMergeTree(replayed_at)
-ORDER BY (topic, `partition`, `offset`);
+ORDER BY (topic, `partition`, `offset`)
+COMMENT 'Dead letters that were sent again, and where they landed';

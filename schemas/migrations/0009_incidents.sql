@@ -14,7 +14,8 @@ CREATE TABLE IF NOT EXISTS incident_actions
     `at`         DateTime64(3, 'UTC') COMMENT 'wall clock'
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (namespace, model, incident_id, id);
+ORDER BY (namespace, model, incident_id, id)
+COMMENT 'What people did about incidents: facts, never changed';
 
 -- Silences that nobody has taken back; one is over when `until` is.
 CREATE VIEW IF NOT EXISTS silences AS
@@ -22,7 +23,8 @@ SELECT namespace, model, incident_id, argMax(f.until, (f.`at`, f.id)) AS until
 FROM incident_actions AS f FINAL
 WHERE action IN ('silence', 'unsilence')
 GROUP BY namespace, model, incident_id
-HAVING argMax(f.action, (f.`at`, f.id)) = 'silence';
+HAVING argMax(f.action, (f.`at`, f.id)) = 'silence'
+COMMENT 'Silences that nobody has taken back; one is over when until is';
 
 -- One row per incident, as people speak of it. A silence of the whole model silences its incidents.
 CREATE VIEW IF NOT EXISTS incident_list AS
@@ -43,4 +45,5 @@ LEFT JOIN
     FROM incident_actions AS f FINAL WHERE action = 'ack' GROUP BY namespace, model, incident_id
 ) AS a ON a.namespace = i.namespace AND a.model = i.model AND a.incident_id = i.id
 LEFT JOIN silences AS o ON o.namespace = i.namespace AND o.model = i.model AND o.incident_id = i.id
-LEFT JOIN (SELECT * FROM silences WHERE incident_id = '') AS m ON m.namespace = i.namespace AND m.model = i.model;
+LEFT JOIN (SELECT * FROM silences WHERE incident_id = '') AS m ON m.namespace = i.namespace AND m.model = i.model
+COMMENT 'One row per incident, as people speak of it';

@@ -7,4 +7,5 @@ FROM (
     WHERE view = 'tally' AND name = 'predictions.served'
     GROUP BY namespace, model, window_start, version
 )
-GROUP BY namespace, model, window_start;
+GROUP BY namespace, model, window_start
+COMMENT 'Which version gave most of the answers of a window that somebody used, by the log itself';
