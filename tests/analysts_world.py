@@ -27,6 +27,9 @@ NAMESPACE, MODEL = "demo", "flight-delay"
 DAYS = 21
 FAULTS = monitor_world.Faults(nulls=(12, 13), bad=(14, 15, 16), slow=(15,))
 PROMOTED, ROLLED_BACK = 9, 17
+PER_DAY = 2 * monitor_world.ROWS
+"""Requests; each is answered by both versions."""
+
 VERSIONS = ("1", "2")
 
 
@@ -109,7 +112,11 @@ def _events(warehouse: Warehouse) -> None:
                 features = {"temp": None if math.isnan(temp) else temp, "origin": rows.origin[i]}
                 for version in VERSIONS:
                     served = version == ("2" if PROMOTED <= number < ROLLED_BACK else "1")
-                    answer = {"version": version, "role": "champion" if served else "shadow", "event_time": at}
+                    answer: dict[str, Any] = {
+                        "version": version,
+                        "role": "champion" if served else "shadow",
+                        "event_time": at,
+                    }
                     answer |= {
                         "score": float(rows.scores[i]),
                         "prediction": "late" if rows.scores[i] >= 0.5 else "on-time",
@@ -120,7 +127,11 @@ def _events(warehouse: Warehouse) -> None:
                     predictions.append(row(tables.RAW_PREDICTIONS, {**common, **answer, "offset": offset}))
                 if i % 20:
                     late = bool(rows.labels[i])
-                    label = {"label": "late" if late else "on-time", "positive": int(late), "offset": place}
+                    label: dict[str, Any] = {
+                        "label": "late" if late else "on-time",
+                        "positive": int(late),
+                        "offset": place,
+                    }
                     label["event_time"] = at + timedelta(hours=1 + i % 7)
                     outcomes.append(row(tables.RAW_OUTCOMES, {**common, **label}))
                 if i == 1:
@@ -146,7 +157,7 @@ def _circle(warehouse: Warehouse) -> None:
         metrics = {"auc": 0.71, "log_loss": 0.5}
         body = {"status": "ready", "rows": 900, "holdout_rows": 100, "metrics": metrics}
         add("candidate", f"candidate-{version}", str(name), str(version), at + timedelta(days=1), **body)
-    steps = [
+    steps: list[tuple[float, str, str, dict[str, Any]]] = [
         (0.0, "verdict", "1", {"stage": "judge", "outcome": "pass", "text": "there is no champion to beat"}),
         (0.0, "rollout", "1", {"step": "first champion", "phase": "steady", "champion": {"version": "1"}}),
         (4.0, "verdict", "2", {"stage": "judge", "outcome": "pass", "text": "not worse on the held-out rows"}),
@@ -166,8 +177,8 @@ def _circle(warehouse: Warehouse) -> None:
             **body,
         )
     warehouse.insert(tables.AUDIT, audit)
-    body = {"phase": "steady", "champion": {"version": "1", "artifact": "a"}, "shadows": [], "decided_through": 0}
-    decided = {"namespace": NAMESPACE, "model": MODEL, "at": day(DAYS), "body": json.dumps(body), "state": "{}"}
+    public = {"phase": "steady", "champion": {"version": "1", "artifact": "a"}, "shadows": [], "decided_through": 0}
+    decided = {"namespace": NAMESPACE, "model": MODEL, "at": day(DAYS), "body": json.dumps(public), "state": "{}"}
     warehouse.insert(tables.ROLLOUTS, [row(tables.ROLLOUTS, decided)])
     pair = {"namespace": NAMESPACE, "model": MODEL, "challenger": "2", "champion": "1", "n": 150, "difference": -0.004}
     windows = [{**pair, "window_start": day(4 + i), "e_better": 1.9**i, "e_worse": 0.8**i} for i in range(5)]

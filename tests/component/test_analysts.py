@@ -15,7 +15,9 @@ from warehouse.client import Warehouse
 from warehouse.migrate import migrate
 
 DOCUMENT = dictionary.DOCUMENT.read_text(encoding="utf-8")
-QUERIES = dict(re.findall(r"^### (\d+\. [^\n]*)\n.*?^```sql\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL))
+QUERIES: dict[str, str] = dict(
+    re.findall(r"^### (\d+\. [^\n]*)\n.*?^```sql\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
+)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +113,7 @@ def test_numbers_are_the_metrics_own(warehouse: Warehouse) -> None:
 def test_label_coverage_counts_what_the_outcomes_say(warehouse: Warehouse) -> None:
     rows = answer(warehouse, number(12))
     by_window = {(row["window_start"], row["version"]): row for row in rows}
-    full = world.monitor_world.ROWS * 2
+    full = world.PER_DAY
     last = by_window[world.day(world.DAYS - 1), "1"]
     assert last["predictions"] == full
     assert last["labelled"] == full // 2, "half of the last day's labels have come"
@@ -139,7 +141,7 @@ def test_the_story_is_in_the_answers(warehouse: Warehouse) -> None:
     wrong = answer(warehouse, number(20))[0]
     assert abs(wrong["score"] - wrong["label"]) > 0.9
     tallies = {(row["topic"], row["verdict"]): row["events"] for row in answer(warehouse, number(11))}
-    assert tallies["predictions", "counted"] == world.DAYS * 2 * 2 * world.monitor_world.ROWS
+    assert tallies["predictions", "counted"] == world.DAYS * 2 * world.PER_DAY
 
 
 def test_times_are_utc(warehouse: Warehouse) -> None:
