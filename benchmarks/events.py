@@ -15,7 +15,7 @@ from schemas.spec import Model
 from schemas.windows import from_ms, to_ms
 
 NAMESPACE, MODEL = "bench", "credit"
-NUMBERS = tuple(f"amount_{i}" for i in range(7))
+NUMBERS = tuple(f"amount{i}" for i in range(7))
 STRINGS = {
     "country": ("DE", "FR", "IT", "ES"),
     "channel": ("web", "app", "branch"),
@@ -64,12 +64,12 @@ def messages(events: int, seed: int = 1) -> Iterator[tuple[bytes, bytes]]:
         times = START + (np.arange(first, first + count) * (HOURS * 3_600_000 / events)).astype(np.int64)
         times += random.integers(0, 5_000, count)
         for row in range(count):
-            name = f"p{first + row:010d}"
+            name = f"p{first + row:08d}"
             parts = [f'"{n}":{x:.10g}' for n, x in zip(NUMBERS, numbers[row].tolist(), strict=True)]
             parts += [
                 f'"{n}":"{values[codes[row]]}"' for (n, values), codes in zip(STRINGS.items(), strings, strict=True)
             ]
-            at = from_ms(int(times[row])).isoformat(timespec="milliseconds")
+            at = from_ms(int(times[row])).strftime("%Y-%m-%dT%H:%M:%SZ")
             body = (
                 f'{{"namespace":"{NAMESPACE}","model":"{MODEL}","version":"7","prediction_id":"{name}",'
                 f'"event_time":"{at}","features":{{{",".join(parts)}}},"prediction":"default",'
