@@ -65,16 +65,19 @@ def build(warehouse: Warehouse, seed: int = 1) -> None:
     )
     numbers = ["open", len(incident.conditions), canonical_json(incident).decode(), incident.updated]
     warehouse.insert(tables.INCIDENTS, [_incident(incident, numbers)])
+    action = [NAMESPACE, SICK, INCIDENT, "a1", "ack", "mira", "", datetime(1970, 1, 1, tzinfo=UTC), day(DAYS)]
+    warehouse.insert(tables.INCIDENT_ACTIONS, [action])
 
 
 def _incident(incident: Incident, numbers: list[Any]) -> list[Any]:
-    """A row of whatever columns the table has; those that the page does not read are as empty as their type."""
     known = {
         "namespace": NAMESPACE,
         "model": incident.model,
         "id": incident.id,
         "opened": incident.opened,
         "updated": incident.updated,
+        "changed": incident.updated,
+        "text": incident.text,
         "state": numbers[0],
         "severity": incident.severity,
         "team": incident.team,

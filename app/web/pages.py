@@ -42,7 +42,9 @@ GROUP BY namespace, model, metric
 _ANSWERS = "SELECT namespace, model, argMax(version, window_start) FROM serving GROUP BY namespace, model"
 
 _INCIDENTS = """
-SELECT body FROM incidents FINAL WHERE {where} ORDER BY state = 'resolved', opened DESC LIMIT 50
+SELECT i.body, l.state, l.acknowledged_by, l.silenced_until
+FROM incident_list AS l INNER JOIN (SELECT * FROM incidents FINAL) AS i USING (namespace, model, id)
+WHERE {where} ORDER BY l.state = 'resolved', l.opened DESC LIMIT 50
 """
 
 _PERFORMANCE = """
@@ -85,6 +87,33 @@ class Performance:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """An incident, and what people did about it.
+
+    Attributes:
+        record: what the system says.
+        state: open, updated, acknowledged or resolved.
+        acknowledged_by: who; empty.
+        silenced_until: None when nobody silenced it; it may be over.
+    """
+
+    record: Incident
+    state: str
+    acknowledged_by: str
+    silenced_until: datetime | None
+
+    @property
+    def path(self) -> str:
+        """Where its page is."""
+        return f"/incidents/{self.record.id}"
+
+    @property
+    def headline(self) -> str:
+        """What is wrong, in a line."""
+        return self.record.summary or self.record.conditions[0].text
+
+
+@dataclass(frozen=True, slots=True)
 class ModelLine:
     """A model in the list.
 
@@ -102,7 +131,7 @@ class ModelLine:
     decided: datetime | None
     rows: int
     performance: Performance | None
-    incidents: list[Incident]
+    incidents: list[Standing]
 
     @property
     def path(self) -> str:
@@ -149,7 +178,7 @@ class ModelPage:
     weeks: int
     performance: list[Performance]
     features: list[Feature]
-    incidents: list[Incident]
+    incidents: list[Standing]
     steps: list[Step] = field(default_factory=list)
 
 
@@ -158,9 +187,9 @@ def fleet(warehouse: Warehouse) -> list[ModelLine]:
     performance: dict[str, dict[str, Performance]] = defaultdict(dict)
     for namespace, model, metric, found in warehouse.rows(_PERFORMANCE_NOW, {"metrics": list(HEADLINE)}):
         performance[model_key(namespace, model)][metric] = Performance(metric, *found)
-    still_open: dict[str, list[Incident]] = defaultdict(list)
-    for incident in _incidents(warehouse, "state = 'open'"):
-        still_open[model_key(incident.namespace, incident.model)].append(incident)
+    still_open: dict[str, list[Standing]] = defaultdict(list)
+    for standing in _incidents(warehouse, "l.state != 'resolved'"):
+        still_open[model_key(standing.record.namespace, standing.record.model)].append(standing)
     answers = {model_key(namespace, model): version for namespace, model, version in warehouse.rows(_ANSWERS)}
     lines = []
     for found in status.models(warehouse):
@@ -200,19 +229,19 @@ def model_page(warehouse: Warehouse, namespace: str, model: str, weeks: int) -> 
             if metric == headline
         ],
         features=_features(warehouse.rows(_FEATURES, {**who, "since": since})),
-        incidents=_incidents(warehouse, "namespace = {namespace:String} AND model = {model:String}", who),
+        incidents=_incidents(warehouse, "l.namespace = {namespace:String} AND l.model = {model:String}", who),
         steps=[Step(row[0], _step(*row[1:])) for row in warehouse.rows(_STEPS, who)],
     )
 
 
-def incident(warehouse: Warehouse, name: str) -> Incident | None:
+def incident(warehouse: Warehouse, name: str) -> Standing | None:
     """One incident by its id."""
-    return next(iter(_incidents(warehouse, "id = {id:String}", {"id": name})), None)
+    return next(iter(_incidents(warehouse, "l.id = {id:String}", {"id": name})), None)
 
 
-def _incidents(warehouse: Warehouse, where: str, parameters: dict[str, Any] | None = None) -> list[Incident]:
+def _incidents(warehouse: Warehouse, where: str, parameters: dict[str, Any] | None = None) -> list[Standing]:
     rows = warehouse.rows(_INCIDENTS.replace("{where}", where), parameters)
-    return [msgspec.json.decode(body, type=Incident) for (body,) in rows]
+    return [Standing(msgspec.json.decode(body, type=Incident), *standing) for body, *standing in rows]
 
 
 def _features(rows: list[tuple[Any, ...]]) -> list[Feature]:

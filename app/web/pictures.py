@@ -62,7 +62,7 @@ def _performance(page: ModelPage, figure: FigureBase) -> None:
     lower.fill_between(windows, coverage, color=charts.GREY, alpha=0.35, lw=0)
     lower.set_ylim(0, 100)
     lower.set_ylabel("% labelled")
-    for incident in page.incidents:
+    for incident in (standing.record for standing in page.incidents):
         start: Any = np.datetime64(incident.opened, "ms")
         end: Any = np.datetime64(incident.updated, "ms") if incident.state == "resolved" else None
         if windows and start >= np.datetime64(windows[0].replace(tzinfo=None)):

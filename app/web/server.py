@@ -105,7 +105,7 @@ def create_app(warehouse: Warehouse, *, hosts: tuple[str, ...], now: Callable[[]
         found = pages.incident(warehouse, request.path_params["id"])
         if found is None:
             raise HTTPException(404, f"There is no incident {request.path_params['id']!r}.")
-        return page("incident.html.j2", incident=found)
+        return page("incident.html.j2", standing=found)
 
     def style(_: Request) -> Response:
         return Response(files("app.web").joinpath("style.css").read_text(encoding="utf-8"), media_type="text/css")

@@ -120,7 +120,7 @@ def test_a_server_that_is_away_is_no_difference(
     stack: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DRIFTLINE_CLICKHOUSE_URL", "http://127.0.0.1:1")
-    monkeypatch.setattr(cli, "_PATIENCE", 0.0)
+    monkeypatch.setattr(cli, "PATIENCE", 0.0)
     # It would bind this process's log to the captured stderr of this test.
     monkeypatch.setattr(wiring, "configure_logging", lambda **_: None)
     monkeypatch.setattr("sys.argv", ["driftline", *stack, "reconcile", "--source", "rows"])

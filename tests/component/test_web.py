@@ -69,6 +69,7 @@ def page(browser: TestClient, path: str, status: int = 200) -> Page:
 def test_the_first_page_says_who_serves_and_what_is_wrong(browser: TestClient) -> None:
     found = page(browser, "/")
     assert "1 open incident" in found.text
+    assert "critical acknowledged by mira" in found.text
     assert SUMMARY in found.text
     assert f"{NAMESPACE}/{SICK} critical 2 a new version serves, the former one stands by 29 Apr 2013" in found.text
     assert f"{NAMESPACE}/{WELL} none 2 not trained here, or not yet 29 Apr 2013, 05:00 UTC 800" in found.text
