@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from app import wiring
-from app.commands import incidents
+from app.commands import history, incidents
 from app.commands.common import PATIENCE, JsonOption, plainly
 
 app = typer.Typer(
@@ -21,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(incidents.app, name="incidents")
+app.command()(history.init)
+app.command()(history.replay)
 
 
 class Source(StrEnum):
@@ -43,6 +45,7 @@ class Role(StrEnum):
 
 @app.callback()
 def _main(
+    context: typer.Context,
     stack: Annotated[
         Path | None,
         typer.Option(help="Folder of a local stack (driftline up, driftline demo --keep): use its addresses."),
@@ -51,6 +54,7 @@ def _main(
     """Settings come from DRIFTLINE_* in the environment (schemas/settings.py lists them), or from --stack."""
     if stack is not None:
         os.environ.update(wiring.read_stack(stack))
+    context.obj = stack
 
 
 @app.command()

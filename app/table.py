@@ -94,7 +94,7 @@ def load(path: Path, columns: Mapping[str, str] | None = None, *, as_text: Colle
         raise TableError(f"{path}: columns named twice: {', '.join(twice)}; name each of them once")
     for ours, theirs in renames.items():
         if theirs not in table.column_names:
-            raise TableError(f"{path}: --column {ours}={theirs}: {_missing(theirs, table.column_names)}")
+            raise TableError(f"{path}: --column {ours}={theirs}: {missing(theirs, table.column_names)}")
     if not len(table):
         raise TableError(f"{path}: 0 rows (columns: {', '.join(table.column_names)}); give it at least one prediction")
     back = {theirs: ours for ours, theirs in renames.items()}
@@ -125,7 +125,7 @@ def read(
     """
     names = [feature.name for feature in spec.features if feature.kind == "string"]
     table = load(path, columns, as_text=(*TEXTS, *names, *spec.segments))
-    reader = _Reader(path, table, timezone)
+    reader = Reader(path, table, timezone)
     event_time = reader.needed("event_time", reader.times)
     order = np.argsort(event_time.to_numpy(), kind="stable")
     place = pa.array(order)
@@ -159,7 +159,7 @@ def read(
 _KINDS: dict[FeatureKind, Any] = {"number": numbers, "string": texts, "boolean": booleans}
 
 
-class _Reader:
+class Reader:
     """Converts columns of one table; what is wrong becomes a :class:`TableError` that names the place."""
 
     def __init__(self, path: Path, table: pa.Table, timezone: str | None) -> None:
@@ -168,16 +168,18 @@ class _Reader:
         self._timezone = timezone
 
     def has(self, name: str) -> bool:
+        """Whether the table has a column."""
         return name in self.table.column_names
 
     def times(self, column: pa.Array) -> pa.Array:
+        """Convert times to ms since the epoch."""
         return instants(column, self._timezone)
 
     def column(self, name: str, convert: Any, use: str = "") -> pa.Array:
         """A column, converted; its nulls stay."""
         if not self.has(name):
             what = f"column {name!r} ({use} of the spec)" if use else f"column {name!r}"
-            raise TableError(f"{self.path}: {what}: {_missing(name, self.table.column_names)}{_way_out(name)}")
+            raise TableError(f"{self.path}: {what}: {missing(name, self.table.column_names)}{_way_out(name)}")
         column = self.table[name].combine_chunks()
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
@@ -202,7 +204,7 @@ class _Reader:
         return self.column(name, convert) if self.has(name) else None
 
 
-def _answers(reader: _Reader, spec: ModelSpec) -> tuple[pa.Array | None, dict[str, pa.Array]]:
+def _answers(reader: Reader, spec: ModelSpec) -> tuple[pa.Array | None, dict[str, pa.Array]]:
     """What the model decided, and its probabilities by class."""
     positive = spec.positive_class
     own = f"score_{positive}"
@@ -210,12 +212,12 @@ def _answers(reader: _Reader, spec: ModelSpec) -> tuple[pa.Array | None, dict[st
     if not reader.has(name):
         raise TableError(
             f"{reader.path}: no column 'score' or {own!r} with the probability of {positive!r}: "
-            f"{_missing('score', reader.table.column_names)}{_way_out('score')}"
+            f"{missing('score', reader.table.column_names)}{_way_out('score')}"
         )
     return reader.optional("prediction", classes), {positive: reader.needed(name, probabilities)}
 
 
-def _label(reader: _Reader, spec: ModelSpec) -> pa.Array | None:
+def _label(reader: Reader, spec: ModelSpec) -> pa.Array | None:
     return reader.optional("label", classes)
 
 
@@ -237,7 +239,7 @@ def _csv(path: Path, as_text: Collection[str]) -> pa.Table:
     )
 
 
-def _missing(name: str, there: Collection[str]) -> str:
+def missing(name: str, there: Collection[str]) -> str:
     """What is there instead of a column, and which of it was perhaps meant."""
     lower = {column.lower(): column for column in there}
     close = difflib.get_close_matches(name.lower(), lower, n=1)

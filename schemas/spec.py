@@ -18,6 +18,9 @@ NamePart = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 FeatureKind = Literal["number", "string", "boolean"]
 _DAY = timedelta(days=1)
 
+REPLAYS = "replay"
+"""Namespace of the replays of tables (``driftline --stack ... replay``): nobody is called for a model in it."""
+
 
 def milliseconds(duration: timedelta) -> int:
     """A duration in whole milliseconds."""

@@ -1,0 +1,155 @@
+"""``driftline replay``: from a table and a document to the answer."""
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from app import wiring
+from app.replay import events, follow, plan, result, sender, show
+from app.stack import Stack, fresh
+from app.table import Predictions, read
+from schemas.settings import Settings
+from schemas.spec import Model
+from warehouse.client import Warehouse
+
+ROLES = ("aggregate", "monitor")
+
+# Nobody else's events are here: silence means nothing, and dead letters are an answer too.
+_ALONE = {"DRIFTLINE_IDLE_AFTER_SECONDS": "86400", "DRIFTLINE_DEAD_LETTER_RATIO": "1"}
+
+
+class NotAccountedFor(SystemExit):
+    """Events that were sent are missing among the counted, or the other way round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is asked for.
+
+    Attributes:
+        table: Parquet or CSV file of predictions.
+        model: the owner's document.
+        reference: rows that were normal; None: the table's first.
+        columns: our name -> the table's.
+        timezone: of times that have none.
+        report: HTML file to write.
+        root: folder for the data, kept; None: a temporary one.
+        cache: downloads.
+        shared: on the installation that the environment names, instead of one of its own.
+    """
+
+    table: Path
+    model: Path
+    reference: Path | None
+    columns: dict[str, str]
+    timezone: str | None
+    report: Path | None
+    root: Path | None
+    cache: Path
+    shared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """Where a replay runs; ``check`` raises :class:`SystemExit` when a role is beyond help."""
+
+    settings: Settings
+    warehouse: Warehouse
+    check: Callable[[], None]
+
+
+def run_replay(job: Job, *, as_json: bool) -> None:
+    """Replay a table and tell what came of it.
+
+    Raises:
+        SystemExit: there is no answer; the text says why and what to do.
+    """
+    console = Console(stderr=as_json)
+    document = Model.model_validate(yaml.safe_load(job.model.read_text(encoding="utf-8")))
+    table = read(job.table, document.spec, job.columns, timezone=job.timezone)
+    own = None
+    if job.reference is not None:
+        own = read(job.reference, document.spec, job.columns, timezone=job.timezone)
+    for note in table.notes:
+        console.print(f"note: {note}", highlight=False)
+    names = document.metadata.namespace, document.metadata.name
+    if job.shared:
+        files = [job.table, *([job.reference] if job.reference else [])]
+        names = plan.shared_name(document, files, [sorted(job.columns.items()), job.timezone])
+    with ThreadPoolExecutor(1) as pool, _bar(console) as bar:
+        planning = pool.submit(plan.plan, document, table, own, path=job.table, named=names)
+        starting = bar.add_task("starting", total=None)
+        with _installation(job, console) as there:
+            bar.remove_task(starting)
+            found = replay(planning.result(), table, there, bar)
+    if as_json:
+        json.dump(result.as_json(found, job.table.name), sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        show.show(found, console)
+    if not found.counts.adds_up:
+        raise NotAccountedFor(f"this must not be: {show.identity(found.counts)}; see the logs of the roles")
+
+
+def replay(planned: plan.Plan, table: Predictions, there: Installation, bar: Progress) -> result.Result:
+    """Publish, send, wait and read back.
+
+    Raises:
+        SystemExit: Kafka did not take the events, or a stage does not go on.
+    """
+    names = planned.namespace, planned.model
+    known = events.labels(table, planned.spec)
+    end = sender.last_tick(table, known, planned.spec)
+    grid = planned.spec.grid()
+    total = (end - grid.start(int(table.event_time[0]))) // grid.width
+    sending = bar.add_task("records sent", total=len(table) + len(known.row))
+    deciding = bar.add_task("windows decided", total=total)
+    follower = follow.Follower(
+        there.warehouse, *names, check=there.check, told=lambda windows: bar.advance(deciding, windows)
+    )
+    if follower.reported() < end:
+        for record in planned.records:
+            wiring.publish_model(there.settings, record)
+        sending_to = sender.Sender(there.settings, *names, told=lambda records: bar.advance(sending, records))
+        sending_to.table(table, planned.spec, follower.counted)
+        follower.decided(end)
+    return result.read(there.warehouse, planned, len(table) + len(known.row))
+
+
+@contextmanager
+def _installation(job: Job, console: Console) -> Iterator[Installation]:
+    if job.shared:
+        settings = wiring.load_settings()
+        yield Installation(settings, wiring.open_warehouse(settings, patience=5.0), lambda: None)
+        return
+    with tempfile.TemporaryDirectory(prefix="driftline-replay-", ignore_cleanup_errors=True) as temporary:
+        root = job.root or Path(temporary) / "stack"
+        fresh(root)
+        with Stack(root, cache=job.cache, options=_ALONE, say=console.print) as stack:
+            stack.start_roles(ROLES)
+
+            def check() -> None:
+                if (role := stack.supervisor.failed) is not None:
+                    raise SystemExit(f"{role} dies again and again; its log ends:\n{stack.supervisor.log_tail(role)}")
+
+            yield Installation(stack.settings, stack.warehouse, check)
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description:<16}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
