@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from msgspec import Struct
 from msgspec.structs import replace
@@ -35,6 +36,8 @@ class Letter(Struct, frozen=True):
     reason: str
     detail: str
     value: bytes
+    key: bytes | None
+    headers: list[tuple[str, bytes | None]]
 
 
 @dataclass
@@ -78,8 +81,7 @@ def prepare(
         batch.events += [(event, f"{place[0]}/{place[1]}/{offset}") for event in mapped.events]
         if mapped.refused:
             reason, detail = mapped.refused[0].reason, "; ".join(refused.detail for refused in mapped.refused)
-            value = message.value() or b""
-            batch.letters.append(Letter(place, offset, message.timestamp()[1], reason, detail, value))
+            batch.letters.append(_letter(place, message, reason, detail))
         tally = batch.tallies[place]
         tally.records += 1
         tally.dead += bool(mapped.refused)
@@ -88,6 +90,12 @@ def prepare(
         tally.predictions += sum(event.topic == "predictions" for event in mapped.events)
         tally.outcomes += sum(event.topic == "outcomes" for event in mapped.events)
     return batch
+
+
+def _letter(place: Place, message: Message, reason: str, detail: str) -> Letter:
+    headers: Any = message.headers() or []
+    value, log_ts = message.value() or b"", message.timestamp()[1]
+    return Letter(place, message.offset() or 0, log_ts, reason, detail, value, message.key(), headers)
 
 
 def _map(topic: str, message: Message, rules: Sequence[Rule], formats: Formats) -> Mapped:
@@ -172,5 +180,12 @@ class Transfer:
 
 def _row(letter: Letter) -> list[Any]:
     topic, partition = letter.place
-    original = base64.b64encode(letter.value).decode()
-    return [topic, partition, letter.offset, letter.log_ts, letter.reason, letter.detail, original]
+    headers = [[name, _base64(value)] for name, value in letter.headers]
+    return [
+        topic, partition, letter.offset, letter.log_ts, letter.reason, letter.detail,
+        _base64(letter.value), _base64(letter.key), msgspec.json.encode(headers).decode(),
+    ]  # fmt: skip
+
+
+def _base64(value: bytes | None) -> str | None:
+    return None if value is None else base64.b64encode(value).decode()
