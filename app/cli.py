@@ -1,6 +1,5 @@
 """The ``driftline`` command: only names, help and options are here; each command's work is in its own module."""
 
-import json
 import os
 import signal
 import sys
@@ -92,24 +91,15 @@ def up(
 
 
 @app.command()
-def status(as_json: JsonOption = False) -> None:
-    """Show per model who serves, how far everything is decided, open incidents; and the lag."""
+def status(
+    model: Annotated[str, typer.Argument(help="One model in detail: namespace/model, or the name alone.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Show a line per model (who serves, last window, labelled loss), what is wrong, and the lag if there is any."""
     wiring.configure_logging(quiet=True)
-    from rich.console import Console
+    from app.commands.status import run
 
-    from app import status as command
-
-    settings = wiring.load_settings()
-    with plainly(settings):
-        statuses = command.models(wiring.open_warehouse(settings, patience=PATIENCE))
-        follower = command.Lag(settings)
-        lag = follower.read()
-        follower.close()
-    if as_json:
-        json.dump(command.as_json(statuses, lag), sys.stdout)
-        sys.stdout.write("\n")
-    else:
-        command.show(statuses, lag, Console())
+    run(model, as_json=as_json)
 
 
 @app.command()

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from app.names import NotOne, NotThere, pick_model
 from schemas.ids import content_id
 from schemas.partials import model_key
 from schemas.tables import INCIDENT_ACTIONS
@@ -43,14 +44,6 @@ WHERE namespace = {namespace:String} AND model = {model:String} AND incident_id 
 """
 
 _MODELS = "SELECT DISTINCT namespace, model FROM reports UNION DISTINCT SELECT DISTINCT namespace, model FROM incidents"
-
-
-class NotThere(LookupError):
-    """The answer is no: there is no such incident or model, or nothing can be done about it any more."""
-
-
-class NotOne(ValueError):
-    """What was typed means more than one thing, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +113,7 @@ def find_model(warehouse: Warehouse, name: str) -> tuple[str, str]:
         NotThere: no such model has been reported on.
         NotOne: several namespaces have it.
     """
-    known = sorted((str(row[0]), str(row[1])) for row in warehouse.rows(_MODELS))
-    found = [key for key in known if name in (model_key(*key), key[1])]
-    if len(found) == 1:
-        return found[0]
-    names = ", ".join(model_key(*key) for key in (found or known)) or "none"
-    if found:
-        raise NotOne(f"model {name!r} is in several namespaces: {names}; type the namespace too")
-    raise NotThere(f"no model {name!r} has been reported on; known: {names}")
+    return pick_model(((str(row[0]), str(row[1])) for row in warehouse.rows(_MODELS)), name)
 
 
 def act(

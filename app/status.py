@@ -1,16 +1,12 @@
-"""``driftline status``: per model who serves, how far everything is decided, and how far behind the log we are."""
+"""Per model who serves, how far everything is decided, and how far behind the log we are, by public records."""
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
+from dataclasses import dataclass
 
 from schemas.partials import model_key
 from schemas.settings import Settings
 from schemas.topics import TopicName
-from schemas.windows import NEVER, iso
+from schemas.windows import NEVER
 from warehouse.client import Warehouse
 
 _SOURCES: tuple[TopicName, TopicName] = ("predictions", "outcomes")
@@ -149,41 +145,3 @@ class Lag:
     def close(self) -> None:
         """Leave the broker."""
         self._consumer.close()
-
-
-def _instant(ms: int) -> str:
-    return "-" if ms == NEVER else iso(ms)
-
-
-def show(statuses: list[ModelStatus], lag: dict[tuple[str, int], int], console: Console) -> None:
-    """Print a table per model, and the lag per source partition."""
-    for status in statuses:
-        table = Table(title=model_key(status.namespace, status.model), title_justify="left", show_header=False)
-        table.add_row("serving", status.serving or "no version yet")
-        table.add_row("shadows", ", ".join(status.shadows) or "none")
-        table.add_row("phase", status.phase)
-        table.add_row("aggregated through", _instant(status.aggregated_through))
-        table.add_row("decided through", _instant(status.decided_through))
-        incident = f"{status.incident} ({status.conditions} conditions)" if status.incident else "none"
-        table.add_row("open incident", incident)
-        table.add_row("requests, candidates", f"{status.requests}, {status.candidates}")
-        for name, events in sorted(status.last_window.items()):
-            table.add_row(f"last window: {name}", f"{events:,}")
-        console.print(table)
-    table = Table(title="records after the last committed offset", title_justify="left")
-    table.add_column("topic")
-    for partition in sorted({partition for _, partition in lag}):
-        table.add_column(str(partition), justify="right")
-    for topic in sorted({topic for topic, _ in lag}):
-        table.add_row(topic, *(str(records) for (name, _), records in sorted(lag.items()) if name == topic))
-    console.print(table)
-
-
-def as_json(statuses: list[ModelStatus], lag: dict[tuple[str, int], int]) -> dict[str, Any]:
-    """The same for a machine: times in ms since the epoch, null for never."""
-    return {
-        "models": [
-            {name: None if value == NEVER else value for name, value in asdict(status).items()} for status in statuses
-        ],
-        "lag": [{"topic": topic, "partition": part, "records": records} for (topic, part), records in lag.items()],
-    }

@@ -1,5 +1,6 @@
 """What all commands share: the ``--json`` option, patience with ClickHouse, and plain words for what servers say."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app import wiring
+from app.names import NotOne, NotThere
 from schemas.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,3 +43,15 @@ def warehouse() -> "Iterator[Warehouse]":
     settings = wiring.load_settings()
     with plainly(settings):
         yield wiring.open_warehouse(settings, patience=PATIENCE)
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """An answer of no is exit code 1; a question that cannot be answered is 2, by the entry point."""
+    try:
+        yield
+    except NotThere as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
+    except NotOne as error:
+        raise SystemExit(str(error)) from None

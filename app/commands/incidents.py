@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands.common import JsonOption, warehouse
+from app.commands.common import JsonOption, answering, warehouse
+from app.names import NotOne
 from schemas.windows import to_ms
 
 if TYPE_CHECKING:
@@ -28,17 +29,8 @@ NoteOption = Annotated[str, typer.Option("--note", help="Why; shown with the inc
 
 @contextmanager
 def _asking() -> "Iterator[Warehouse]":
-    """ClickHouse; an answer of no is exit code 1, a question that cannot be answered 2."""
-    from app.incidents import NotOne, NotThere
-
-    with warehouse() as found:
-        try:
-            yield found
-        except NotThere as error:
-            print(error, file=sys.stderr)
-            raise typer.Exit(1) from None
-        except NotOne as error:
-            raise SystemExit(str(error)) from None
+    with warehouse() as found, answering():
+        yield found
 
 
 def _now() -> datetime:
@@ -132,7 +124,7 @@ def _target(found: "Warehouse", name: str, model: str) -> "tuple[Entry | tuple[s
     from app import incidents as work
 
     if bool(name) == bool(model):
-        raise work.NotOne("name either an incident (its ID) or a model (--model MODEL)")
+        raise NotOne("name either an incident (its ID) or a model (--model MODEL)")
     if name:
         entry = work.find(found, name)
         return entry, entry.id

@@ -1,0 +1,34 @@
+"""``driftline status``: asks ClickHouse and Kafka, and shows what :mod:`app.overview` makes of it."""
+
+import json
+import sys
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from app import overview, wiring
+from app.commands.common import PATIENCE, answering, plainly
+from app.names import pick_model
+from app.status import Lag
+from schemas.windows import to_ms
+
+
+def run(model: str, *, as_json: bool) -> None:
+    """Print the status of every model, or of one in detail."""
+    settings = wiring.load_settings()
+    with plainly(settings), answering():
+        lines = overview.lines(wiring.open_warehouse(settings, patience=PATIENCE))
+        if model:
+            key = pick_model((line.key for line in lines), model)
+            lines = [line for line in lines if line.key == key]
+        follower = Lag(settings)
+        lag = follower.read()
+        follower.close()
+    now = to_ms(datetime.now(UTC))
+    if as_json:
+        json.dump(overview.as_json(lines, lag), sys.stdout)
+        sys.stdout.write("\n")
+    elif model:
+        overview.show_model(lines[0], lag, Console(highlight=False), now)
+    else:
+        overview.show(lines, lag, Console(highlight=False), now)
