@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from app import wiring
-from app.commands import history, incidents
+from app.commands import history, incidents, owner
 from app.commands.common import PATIENCE, JsonOption, plainly
 
 app = typer.Typer(
@@ -152,6 +152,9 @@ def run(role: Annotated[Role, typer.Argument(help="Which stage of the flow.")]) 
     from app import roles
 
     roles.run(role.value)
+
+
+owner.add_to(app)
 
 
 def main() -> None:

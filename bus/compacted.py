@@ -1,5 +1,6 @@
 """Read a compacted topic to the end that it has now, again and again, outside of any consumer group."""
 
+import time
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -8,6 +9,9 @@ from schemas.settings import Settings
 from schemas.topics import TopicName
 
 _POLL_SECONDS = 0.01
+_ELECTION_SECONDS = 0.1
+_ELECTIONS = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+"""What brokers answer of a topic that was made a moment ago, or whose leader has just left."""
 
 
 class Entry(NamedTuple):
@@ -70,5 +74,13 @@ class CompactedReader:
 
     def _end(self, partition: int, timeout: float) -> int:
         where = TopicPartition(self._topic, partition)
-        _, high = self._consumer.get_watermark_offsets(where, timeout=timeout, cached=False)
-        return int(high)
+        for _ in range(max(1, int(timeout / _ELECTION_SECONDS))):
+            try:
+                _, high = self._consumer.get_watermark_offsets(where, timeout=timeout, cached=False)
+                return int(high)
+            except KafkaException as error:
+                if error.args[0].code() not in _ELECTIONS:
+                    raise
+                elected = error
+            time.sleep(_ELECTION_SECONDS)
+        raise elected

@@ -19,7 +19,7 @@ from bus.compacted import CompactedReader, Entry
 from schemas.models import ModelRecord
 from schemas.partials import model_key
 from schemas.settings import Settings
-from schemas.topics import MAX_MESSAGE_BYTES
+from schemas.topics import MAX_MESSAGE_BYTES, TopicName
 
 log = structlog.get_logger()
 
@@ -136,8 +136,10 @@ def delete(settings: Settings, namespace: str, model: str) -> list[ModelRecord]:
     return declared.generations(namespace, model)
 
 
-def send(settings: Settings, key: bytes, value: bytes | None, timeout: float = 30.0) -> None:
-    """Write one record to the ``models`` topic and wait until all replicas have it.
+def send(
+    settings: Settings, key: bytes, value: bytes | None, timeout: float = 30.0, *, topic: TopicName = "models"
+) -> None:
+    """Write one record to a compacted topic and wait until all replicas have it.
 
     Raises:
         KafkaException: they did not take it within ``timeout`` seconds.
@@ -150,7 +152,7 @@ def send(settings: Settings, key: bytes, value: bytes | None, timeout: float = 3
         if error is not None:
             refused.append(error)
 
-    producer.produce(settings.topic("models"), value, key=key, on_delivery=delivered)
+    producer.produce(settings.topic(topic), value, key=key, on_delivery=delivered)
     # A message that the client gave up (message.timeout.ms) is no longer waiting, and yet not published.
     waiting = producer.flush(timeout)
     if waiting or refused:

@@ -13,7 +13,7 @@ from retrain import examine, machine, paired
 from retrain.answers import find_answer
 from retrain.judge import Finding
 from retrain.machine import Effects, Tick
-from retrain.models import ModelBook
+from retrain.models import ModelBook, UnknownGeneration
 from retrain.paired import Observation
 from retrain.state import Contender, State, public
 from retrain.store import Store
@@ -153,7 +153,14 @@ class Decider:
     def _spec(self, namespace: str, model: str, number: int) -> ModelSpec:
         generation = (namespace, model, number)
         if generation not in self._specs:
-            self._specs[generation] = self._models.record(*generation).parsed()
+            try:
+                self._specs[generation] = self._models.record(*generation).parsed()
+            except UnknownGeneration:
+                oldest = self._models.generations(namespace, model)[0]
+                if number > oldest.generation:
+                    raise
+                # The model was deleted and declared again since: what is left of it is decided by the new document.
+                return oldest.parsed()
         return self._specs[generation]
 
     def _observe(self, state: State, spec: ModelSpec, report: Report) -> Observation | None:
@@ -197,11 +204,7 @@ class Decider:
             numbers = [seen.n, seen.difference, better, worse, trial.better.share_clipped]
             pair = [from_ms(seen.window_start), seen.challenger, seen.champion]
             self._warehouse.insert(PAIRED_WINDOWS, [[*key, *pair, *numbers]])
-        audit = [
-            [*key, row.kind, row.id, row.cause_id, row.version, from_ms(row.at), canonical_json(row.body).decode()]
-            for row in effects.audit
-        ]
-        self._warehouse.insert(AUDIT, audit)
+        self._warehouse.insert(AUDIT, [row.row() for row in effects.audit])
         row = _Row(state, outbox.record)
         body, after = canonical_json(outbox.rollout).decode(), canonical_json(row).decode()
         self._warehouse.insert(ROLLOUTS, [[*key, at, body, after]])

@@ -16,7 +16,7 @@ import structlog
 import bus.apps
 from bus.patience import Patience
 from retrain.decider import Decider, ModelKey, Outbox
-from retrain.models import publish
+from retrain.models import UnknownGeneration, publish
 from retrain.store import Store
 from schemas.lifecycle import Candidate, Report
 from schemas.partials import model_key
@@ -102,6 +102,11 @@ class _Bell:
             try:
                 async with self._lock:
                     await self._advance(key, report)
+                return
+            except UnknownGeneration as error:
+                # Whoever counted it has read it, so it was deleted: there is nothing to wait for.
+                self._decider.forget(key)
+                log.error("rollout.unknown_generation", model=model_key(*key), error=str(error))
                 return
             except Exception as error:
                 # Memory may be half a step ahead of the record.

@@ -22,7 +22,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from retrain.answers import answer_rows, find_answer
-from retrain.models import ModelBook, UnknownGeneration
+from retrain.models import ModelBook
 from retrain.store import Store
 from retrain.training import Training
 from schemas.lifecycle import Candidate, Request
@@ -146,7 +146,7 @@ class _Member:
         self._consumer.resume(self._consumer.assignment())
         try:
             candidate = running.result()
-        except (KafkaException, UnknownGeneration) as error:
+        except KafkaException as error:
             raise _Lost(f"the request's generation cannot be read now: {error}") from error
         log.info("trainer.answer", request=request.id, status=candidate.status, error=candidate.error)
         return candidate

@@ -11,7 +11,7 @@ import pyarrow as pa
 from retrain import dataset
 from retrain.answers import candidate_id
 from retrain.fitting import Job, Limits, Result
-from retrain.models import ModelBook
+from retrain.models import ModelBook, UnknownGeneration
 from retrain.store import Store
 from schemas.ids import canonical_json
 from schemas.lifecycle import Candidate, Request
@@ -48,7 +48,11 @@ class Training:
     def run(self) -> Candidate:
         """The answer: ``ready`` with a manifest, or ``error`` with the reason."""
         request = self._request
-        spec = self._models.record(request.namespace, request.model, request.generation).parsed()
+        try:
+            spec = self._models.record(request.namespace, request.model, request.generation).parsed()
+        except UnknownGeneration as error:
+            # Whoever asked has read it, so it was deleted since.
+            return _answer(request, "", error=str(error))
         table = dataset.read(self._warehouse, request, spec)
         snapshot = self._store.put(dataset.to_parquet(table))
         first = request.reason == "bootstrap"

@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from schemas.ids import canonical_json
+from schemas.windows import from_ms
+
 RequestReason = Literal["bootstrap", "schedule", "performance", "reference"]
 """``reference`` asks for no training: a model that is trained elsewhere gets its reference from its first rows."""
 
@@ -215,17 +218,25 @@ class Rollout(Struct, frozen=True):
     step_id: str
 
 
+AuditKind = Literal["generation", "incident", "request", "snapshot", "candidate", "verdict", "rollout"]
+
+
 class AuditRow(Struct, frozen=True):
     """One row of the audit log: ``id`` happened because of ``cause_id``.
 
-    ``kind``: incident, request, snapshot, candidate, verdict, rollout. ``body`` is the record itself.
+    ``body`` is the record itself.
     """
 
     id: str
-    kind: Literal["incident", "request", "snapshot", "candidate", "verdict", "rollout"]
+    kind: AuditKind
     cause_id: str
     namespace: str
     model: str
     version: str
     at: int
     body: dict[str, Any]
+
+    def row(self) -> list[object]:
+        """As table ``audit`` has it."""
+        text = canonical_json(self.body).decode()
+        return [self.namespace, self.model, self.kind, self.id, self.cause_id, self.version, from_ms(self.at), text]

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from schemas.ids import content_id
+from schemas.lifecycle import AuditRow
 from schemas.partials import ALL
 from schemas.spec import FeatureKind, Model, ModelSpec, Team, TeamSpec
 
@@ -133,6 +134,22 @@ class ModelRecord(Struct, frozen=True):
     def key(self) -> bytes:
         """Kafka key of the record: of its place, and of what it says."""
         return f"{self.namespace}/{self.model}/{self.generation:06d}/{content_id('record', self)}".encode()
+
+    def audit(self) -> AuditRow:
+        """What the audit log says of it: all but the numbers of the reference."""
+        body = to_builtins(self)
+        if self.reference is not None:
+            body["reference"] = {name: getattr(self.reference, name) for name in ("start", "end", "rows")}
+        return AuditRow(
+            id=content_id("generation", self.namespace, self.model, self.generation),
+            kind="generation",
+            cause_id=self.cause_id,
+            namespace=self.namespace,
+            model=self.model,
+            version="",
+            at=self.effective_from,
+            body=body,
+        )
 
     def parsed(self) -> ModelSpec:
         """The spec, checked.

@@ -14,7 +14,8 @@ from schemas.source import SourceSpec
 from schemas.topics import SOURCE_DAYS
 from schemas.windows import Windows
 
-NamePart = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
+NamePart = Annotated[str, Field(pattern=NAME_PATTERN)]
 FeatureKind = Literal["number", "string", "boolean"]
 _DAY = timedelta(days=1)
 

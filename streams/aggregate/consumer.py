@@ -176,6 +176,7 @@ class Member:
     def _process(self, batches: Batches) -> None:
         # A generation that was published before an event was sent must be known before the event is counted.
         self._reader.read()
+        self._forget_deleted()
         now = self._now()
         for partition, batch in batches.items():
             state = self._states[partition]
@@ -183,6 +184,12 @@ class Member:
             state.add(sketch(verdicts), self._out.warehouse)
             for topic, (events, dead) in zip(SIDES, verdicts.events, strict=True):
                 self._breaker.count(topic, events, dead)
+
+    def _forget_deleted(self) -> None:
+        for model in self._models.deleted:
+            for state in self._states.values():
+                state.index.forget(model)
+        self._models.deleted.clear()
 
     def _due(self) -> bool:
         """Whether it is time for a checkpoint."""

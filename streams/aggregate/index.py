@@ -128,6 +128,8 @@ class Index:
                 version, verdict, number, score, tags = rest
                 generation = self._models.numbered(key[0], number)
                 if generation is None:
+                    if self._models.outlived(key[0], number):
+                        continue
                     raise LookupError(
                         f"raw_predictions names generation {number} of {key[0]}, which the models topic does not have. "
                         "Publish that generation again, then restart."
@@ -167,6 +169,11 @@ class Index:
             return False
         self.outcomes[key] = new
         return True
+
+    def forget(self, model: str) -> None:
+        """Let go of predictions of a model (``namespace/model``) that was deleted, as a new owner of the rows does."""
+        for key in [key for key in self.predictions if key[0] == model]:
+            del self.predictions[key]
 
     def commit(self, positions: tuple[int, int]) -> None:
         """Rows below ``positions`` are in ClickHouse now: forget the oldest ids beyond the capacity."""

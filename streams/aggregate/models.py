@@ -141,6 +141,11 @@ class Models:
                 break
         return generation, start
 
+    def outlived(self, key: str, number: int) -> bool:
+        """Whether rows of a generation are left of a model that was deleted: it is unknown, or began again later."""
+        generations = self._generations.get(key)
+        return not generations or number < generations[-1].number
+
     def numbered(self, key: str, number: int) -> Generation | None:
         """The generation with this number."""
         return next((g for g in self.generations(key) if g.number == number), None)

@@ -25,7 +25,7 @@ Send = Callable[[TopicName, bytes, bytes], Awaitable[None]]
 
 
 class UnknownModelError(RuntimeError):
-    """Counts came of a model that the ``models`` topic does not know."""
+    """Counts came of a model that the ``models`` topic does not know, or not any more."""
 
 
 class ModelsReader(Protocol):
@@ -79,6 +79,10 @@ class Stage:
             monitor.apply(message)
             try:
                 await self._evaluate(monitor)
+            except UnknownModelError as error:
+                monitors.pop(key, None)
+                log.error("monitor.unknown_model", model=key, error=str(error))
+                return
             except Exception as error:
                 monitors.pop(key, None)  # memory may be ahead of the record
                 if await self._again(key, "evaluate", patience, error):
@@ -119,8 +123,8 @@ class Stage:
         found = self._models.of(namespace, model)
         if found is None:
             raise UnknownModelError(
-                f"{model_key(namespace, model)} has counts but no valid record on the models topic: publish its "
-                "document again; its windows wait until then"
+                f"{model_key(namespace, model)} has counts but no valid record on the models topic: if it was not "
+                "deleted, apply its document again; its windows wait until then"
             )
         return found
 

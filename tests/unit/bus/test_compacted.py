@@ -37,12 +37,16 @@ class Broker:
 
     def __init__(self, _config: object) -> None:
         self.end = 0
+        self.elections = 0
         self.batches: list[list[Message]] = []
 
     def assign(self, _partitions: object) -> None:
         return None
 
     def get_watermark_offsets(self, _where: object, **_options: object) -> tuple[int, int]:
+        if self.elections:
+            self.elections -= 1
+            raise KafkaException(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION))
         return 0, self.end
 
     def consume(self, _number: int, _timeout: float) -> list[Message]:
@@ -89,3 +93,13 @@ def test_a_broker_that_says_nothing_is_not_waited_for_for_ever(reader: Compacted
     broker(reader).end = 1
     with pytest.raises(KafkaException, match=r"driftline\.models cannot be read to its end"):
         reader.read(timeout=0.1)
+
+
+def test_a_topic_that_was_just_made_gets_its_leader_first(reader: CompactedReader) -> None:
+    broker(reader).end = 1
+    broker(reader).elections = 2
+    broker(reader).batches = [[Message(0, b"a")]]
+    assert reader.read() == [Entry(0, 0, b"a", b"key")]
+    broker(reader).elections = 99
+    with pytest.raises(KafkaException, match="NOT_LEADER_FOR_PARTITION"):
+        reader.read(timeout=0.2)

@@ -1,0 +1,70 @@
+"""What a model compares with: its reference, or how far it is with collecting one from its first rows."""
+
+from dataclasses import dataclass
+
+from app.declare import unreferenced
+from schemas.models import ModelRecord
+from schemas.spec import milliseconds
+from schemas.windows import iso
+from warehouse.client import Warehouse
+
+_DAY = 86_400_000
+
+# Closed windows and the open one; late rows are in no window. A checkpoint is at most some seconds old.
+_COUNTED = """
+SELECT sumIf(n, name = 'predictions.served'), toUnixTimestamp64Milli(minIf(window_start, name = 'predictions.counted')),
+    toUnixTimestamp64Milli(maxIf(window_start, name = 'predictions.counted')),
+    countIf(name = 'predictions.counted')
+FROM partials FINAL WHERE namespace = {namespace:String} AND model = {model:String} AND view = 'tally'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How full a reference in the making is: the fuller of ``rows`` and ``days`` counts.
+
+    Attributes:
+        share: in [0, 1]; at 1 it waits for the tick that asks for the reference, and for its answer.
+    """
+
+    rows: int
+    of_rows: int
+    days: float
+    of_days: float
+    share: float
+
+    def __str__(self) -> str:
+        return (
+            f"collecting, {self.share:.0%}: {self.rows:,} of {self.of_rows:,} rows, "
+            f"{self.days:.1f} of {self.of_days:g} days"
+        )
+
+
+def progress(warehouse: Warehouse, record: ModelRecord) -> Progress | None:
+    """How far a model is that collects its reference; None for one that has a reference, or gets it by training."""
+    spec = record.parsed()
+    if record.reference is not None or spec.retraining.enabled:
+        return None
+    who = {"namespace": record.namespace, "model": record.model}
+    ((rows, first, last, windows),) = warehouse.rows(_COUNTED, who)
+    width, collect = spec.grid().width, milliseconds(spec.reference.collect)
+    span = int(last) + width - int(first) if windows else 0
+    return Progress(
+        rows=int(rows),
+        of_rows=spec.reference.rows,
+        days=span / _DAY,
+        of_days=collect / _DAY,
+        share=min(1.0, max(int(rows) / spec.reference.rows, span / collect if collect else 1.0)),
+    )
+
+
+def reference_state(warehouse: Warehouse, record: ModelRecord) -> str:
+    """In a few words, what the newest generation of a model compares with."""
+    if (collecting := progress(warehouse, record)) is not None:
+        return str(collecting)
+    if record.reference is None:
+        return f"none before the first training ({record.parsed().retraining.collect.days} days of events)"
+    of = record.reference
+    text = f"{of.rows:,} rows from {iso(of.start)} to {iso(of.end)}"
+    missing = unreferenced(record)
+    return f"{text}; none for {', '.join(missing)}: register one" if missing else text
