@@ -44,7 +44,10 @@ def owned(kafka: str, clickhouse_url: str, tmp_path: Path, request: pytest.Fixtu
 
 def events(day: int, half: int, *kinds: str, rows: int = 40) -> list[tuple[str, int, dict[str, Any]]]:
     """Half a day of a service: the old one sends plan as a number and gone, the new one plan as text and wind."""
-    features = {"old": {"age": 30.0, "plan": 2.0, "gone": False}, "new": {"age": 40.0, "plan": "gold", "wind": 5.0}}
+    features: dict[str, dict[str, Any]] = {
+        "old": {"age": 30.0, "plan": 2.0, "gone": False},
+        "new": {"age": 40.0, "plan": "gold", "wind": 5.0},
+    }
     start = T0 + day * DAY + half * DAY // 2
     return [
         (f"{kind}-{day}-{half}-{row}", start + row * DAY // 2 // rows, features[kind])
