@@ -109,9 +109,15 @@ class Contract:
 
 
 class Recount:
-    """The second count. Feed it the events of each partition of each topic in the order of their offsets."""
+    """The second count. Feed it the events of each partition of each topic in the order of their offsets.
 
-    def __init__(self, records: Iterable[ModelRecord]) -> None:
+    Args:
+        records: every generation of every model.
+        partitions: how many source partitions there are.
+    """
+
+    def __init__(self, records: Iterable[ModelRecord], partitions: int = 1) -> None:
+        self._partitions = partitions
         self.contracts: dict[tuple[str, str], list[Contract]] = {}
         for record in sorted(records, key=lambda r: -r.generation):
             self.contracts.setdefault((record.namespace, record.model), []).append(Contract(record))
@@ -152,6 +158,13 @@ class Recount:
         if event.kind == "progress":
             if topic == "predictions":
                 self.adopt(event.namespace, event.model, partition, event.event_time)
+            return
+        key = f"{event.namespace}/{event.model}/{event.prediction_id}".encode()
+        if murmur2(key) % self._partitions != partition:
+            # It was sent on, and is a record of the right partition too: that one has a row, this one has none.
+            start = contract.grid.start(event.event_time)
+            name = f"{topic}.misrouted"
+            self._tally(Place(event.namespace, event.model, contract.number, start, partition, "tally", "", name))
             return
         self.offsets.setdefault(place, set()).add(offset)
         self.count(event, contract, partition, log_ts)
@@ -244,6 +257,19 @@ class Recount:
         elif event.kind == "outcome" and not isinstance(event.label, str) and event.label not in (0, 1):
             raise Dead("unknown_label")
         return contract
+
+
+def murmur2(key: bytes) -> int:
+    """Kafka's hash of a key, without its sign: the partitioner of the Java client."""
+    mask, m = 0xFFFFFFFF, 0x5BD1E995
+    h = 0x9747B28C ^ len(key)
+    for start in range(0, len(key) - 3, 4):
+        k = int.from_bytes(key[start : start + 4], "little") * m & mask
+        h = (h * m & mask) ^ ((k ^ k >> 24) * m & mask)
+    if tail := key[len(key) // 4 * 4 :]:
+        h = (h ^ int.from_bytes(tail, "little")) * m & mask
+    h = (h ^ h >> 13) * m & mask
+    return (h ^ h >> 15) & 0x7FFFFFFF
 
 
 def _is_kind(value: Any, kind: str) -> bool:

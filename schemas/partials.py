@@ -25,10 +25,12 @@ Tally = Literal[
     "predictions.late",  # its window had closed; stored, flagged, joined, not in windows
     "predictions.duplicate",  # seen within the horizon; stored and flagged only
     "predictions.served",  # per version: the part of predictions.counted that no shadow answered
+    "predictions.misrouted",  # its id lives in another partition: sent on, and counted there
     "predictions.dead",  # undecodable or invalid; namespace, model empty, window_start 0
     "outcomes.counted",
     "outcomes.duplicate",
     "outcomes.correction",  # another label than the newest one of its id, within the horizon; stored, never joined
+    "outcomes.misrouted",
     "outcomes.dead",
     "outcomes.late_label",  # further from its prediction than the label horizon; not paired
 ]

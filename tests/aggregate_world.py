@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from aiokafka.partitioner import murmur2  # type: ignore[import-untyped]
+
 from schemas.models import FeatureReference, ModelRecord, Reference
 from schemas.spec import FeatureSpec, ModelSpec, WindowSpec
 from schemas.windows import from_ms
@@ -121,7 +123,7 @@ def events(count: int, seed: int, days: int = 4) -> list[Sent]:
     for number in range(count):
         at = START + number * days * DAY // count
         delay = rng.choice([0, 0, 0, 0, 0, HOUR // 2, 3 * HOUR, 30 * HOUR])
-        body, key = prediction(number, at, rng), f"f{number}"
+        body, key = prediction(number, at, rng), f"default/delay/f{number}"
         send(at + delay, "predictions", body, key)
         if rng.random() < 0.3:
             send(at + delay, "predictions", body | {"version": "v2", "role": "shadow", "scores": {"late": 0.25}}, key)
@@ -190,9 +192,11 @@ class Oracle:
     """Counts one partition, one record after the other, by the words of the protocol; what is seen is kept in lists.
 
     It has the numbers of :func:`model_record` by heart. Records must come in the order in which they are processed.
+    Those whose id lives in another one of ``partitions`` are tallied, and have no row: they are sent on.
     """
 
-    def __init__(self, records: Sequence[ModelRecord]) -> None:
+    def __init__(self, records: Sequence[ModelRecord], partition: int = 0, partitions: int = 1) -> None:
+        self.partition, self.partitions = partition, partitions
         self.generations = sorted(records, key=lambda r: -r.generation)
         self.sketches: dict[Key, _Count] = {}
         self.verdicts: dict[tuple[str, int], str] = {}
@@ -227,6 +231,11 @@ class Oracle:
             self.watermark[topic] = max(self.watermark[topic], at)
             return
         start = at // DAY * DAY
+        key = f"default/delay/{event['prediction_id']}".encode()
+        if (murmur2(key) & 0x7FFFFFFF) % self.partitions != self.partition:
+            found = next((g for g in self.generations if g.effective_from <= start), self.generations[-1])
+            self._tally(f"{topic}.misrouted", start, found.generation)
+            return
         generation = next((g for g in self.generations if g.effective_from <= start), self.generations[-1])
         event |= {"at": at, "start": start, "generation": generation.generation, "log_ts": log_ts, "offset": offset}
         same = [e for e in self.seen[topic][event["prediction_id"]] if e.get("version") == event.get("version")]

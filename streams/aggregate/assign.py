@@ -185,4 +185,5 @@ def _load(start: Redo, models: Models, out: Outputs, owner: str, now: float) -> 
         index=index,
         stored={(model_key(namespace, model), window) for namespace, model, window in stored},
         since=now,
+        partitions=out.settings.source_partitions,
     )

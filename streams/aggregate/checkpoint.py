@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -15,12 +15,15 @@ from schemas.settings import Settings
 from schemas.tables import CHECKPOINTS, DEAD_LETTERS, PARTIALS, RAW_OUTCOMES, RAW_PREDICTIONS, REDO
 from schemas.windows import NEVER
 from streams.aggregate.decode import MAX_BYTES, Dead
-from streams.aggregate.state import NOBODY, Accepted, State
+from streams.aggregate.state import NOBODY, Accepted, Astray, State
 from warehouse.client import Warehouse
 
 log = structlog.get_logger()
 
 POINTER_FORMAT = "1"
+FORWARDED_HEADER = "driftline_forwarded"
+"""Header of an event that was found in the wrong partition: ``topic/partition/offset`` of where that was."""
+
 KEPT_WINDOWS = 500
 """Windows of all models whose sketches stay in memory; older ones are read again when a label touches them."""
 
@@ -37,6 +40,16 @@ class NotDelivered(RuntimeError):
     """Kafka did not acknowledge a message that it must have."""
 
 
+class Outgoing(NamedTuple):
+    """A message to be produced; ``partition`` -1: by its key."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, str | bytes | None]]
+    partition: int = -1
+
+
 @dataclass
 class Outputs:
     """Where checkpoints go. ``reached`` is told of each step done, ``C0`` to ``C7``; tests kill the process there."""
@@ -46,8 +59,8 @@ class Outputs:
     producer: Producer
     reached: Callable[[str], None]
 
-    def send(self, messages: Sequence[tuple[str, bytes, bytes, dict[str, str]]]) -> None:
-        """Produce (topic, key, value, headers) and wait until all are acknowledged.
+    def send(self, messages: Sequence[Outgoing]) -> None:
+        """Produce messages and wait until all are acknowledged.
 
         Raises:
             NotDelivered: one was refused, or not acknowledged in time.
@@ -58,11 +71,10 @@ class Outputs:
             if error is not None:
                 failed.append(str(error))
 
-        for topic, key, value, headers in messages:
-            encoded: list[tuple[str, str | bytes | None]] = list(headers.items())
+        for topic, key, value, headers, partition in messages:
             while True:
                 try:
-                    self.producer.produce(topic, value, key, headers=encoded, on_delivery=delivered)
+                    self.producer.produce(topic, value, key, partition, headers=headers, on_delivery=delivered)
                     break
                 except BufferError:
                     self.producer.poll(0.1)
@@ -86,7 +98,8 @@ def checkpoint(states: Sequence[State], consumer: Consumer, out: Outputs) -> Non
     decided, and everything that follows may be repeated by anybody, any number of times.
 
     - C1 insert raw rows and dead letters into tables; repeated until acknowledged.
-    - C2 produce dead letters; wait for the acknowledgements.
+    - C2 produce dead letters, and misrouted events where they belong; wait for the acknowledgements. Who repeats it
+      makes duplicates, which are recognised by their ids.
     - C3 insert the redo record, under (partition, seq, owner): nobody reads it yet.
     - C4 commit all offsets with the pointers, synchronously: **the decision**, fenced by the group coordinator.
     - C5 insert into ``partials``.
@@ -109,8 +122,13 @@ def checkpoint(states: Sequence[State], consumer: Consumer, out: Outputs) -> Non
     out.warehouse.insert(DEAD_LETTERS, [_dead_row(letter) for letter in dead])
     out.reached("C1")
 
-    # C2 dead letters, on their topic
-    out.send([_dead_message(letter, out.settings) for letter in dead])
+    # C2 dead letters on their topic, and misrouted events in the partitions of their ids
+    out.send(
+        [
+            *(_dead_message(letter, out.settings) for letter in dead),
+            *(_sent_on(item, out.settings) for state in states for item in state.astray),
+        ]
+    )
     out.reached("C2")
 
     # C3 redo record
@@ -145,11 +163,11 @@ def reveal(redos: Sequence[Redo], out: Outputs) -> None:
     topic = out.settings.topic("partials")
     out.send(
         [
-            (
+            Outgoing(
                 topic,
                 f"{message.partition}/{model_key(message.namespace, message.model)}".encode(),
                 msgspec.json.encode(message),
-                {},
+                [],
             )
             for redo in redos
             for message in redo.messages
@@ -260,19 +278,26 @@ def _base64(value: bytes | None) -> str | None:
     return None if value is None else base64.b64encode(value).decode()
 
 
-def _dead_message(letter: Dead, settings: Settings) -> tuple[str, bytes, bytes, dict[str, str]]:
+def _dead_message(letter: Dead, settings: Settings) -> Outgoing:
     record = letter.record
     topic = settings.topic(record.topic)
-    headers = {
-        "reason": letter.reason,
-        "detail": letter.detail,
-        "topic": topic,
-        "partition": str(record.partition),
-        "offset": str(record.offset),
-    }
+    headers: list[tuple[str, str | bytes | None]] = [
+        ("reason", letter.reason),
+        ("detail", letter.detail),
+        ("topic", topic),
+        ("partition", str(record.partition)),
+        ("offset", str(record.offset)),
+    ]
     key = f"{topic}/{record.partition}/{record.offset}".encode()
     # Only what is too large is cut; the table has it whole.
-    return settings.topic("dead-letters"), key, (record.value or b"")[:MAX_BYTES], headers
+    return Outgoing(settings.topic("dead-letters"), key, (record.value or b"")[:MAX_BYTES], headers)
+
+
+def _sent_on(item: Astray, settings: Settings) -> Outgoing:
+    record = item.record
+    topic = settings.topic(record.topic)
+    found = (FORWARDED_HEADER, f"{topic}/{record.partition}/{record.offset}")
+    return Outgoing(topic, item.key, record.value or b"", [*(record.headers or []), found], item.home)
 
 
 def _partial_rows(redo: Redo) -> list[list[Any]]:

@@ -1,4 +1,4 @@
-"""Give every event of a batch its verdict: dead, duplicate, correction, late or counted; and find the pairs.
+"""Give every event of a batch its verdict: dead, misrouted, duplicate, correction, late or counted; and find the pairs.
 
 The order of the checks is the protocol's. Everything here is a function of the record, of the rows below it in its
 partition, and of the watermarks, which are in the checkpoint: a replay gives the same verdicts.
@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 from msgspec import Struct
 
 from schemas.events import Label, Outcome, Prediction, Progress
@@ -17,7 +18,8 @@ from streams.aggregate import explain
 from streams.aggregate.decode import Dead, Record, Refused, decode
 from streams.aggregate.index import OutcomeSeen, PredictionSeen, segments_of
 from streams.aggregate.models import Generation, Models
-from streams.aggregate.state import NOBODY, SIDES, Accepted, State, WindowKey
+from streams.aggregate.routing import partitions_of
+from streams.aggregate.state import NOBODY, SIDES, Accepted, Astray, State, WindowKey
 
 _EARLIEST = 0
 """Event times before 1970 are refused: no service has made them, and a table cannot keep them all."""
@@ -27,12 +29,14 @@ _TALLIES: tuple[dict[str, Tally], dict[str, Tally]] = (
         "counted": "predictions.counted",
         "late": "predictions.late",
         "duplicate": "predictions.duplicate",
+        "misrouted": "predictions.misrouted",
         "dead": "predictions.dead",
     },
     {
         "counted": "outcomes.counted",
         "duplicate": "outcomes.duplicate",
         "correction": "outcomes.correction",
+        "misrouted": "outcomes.misrouted",
         "dead": "outcomes.dead",
     },
 )
@@ -117,7 +121,26 @@ def _accept(state: State, models: Models, records: Sequence[Record], verdicts: V
             progress += isinstance(item, _Progress)
             items.append(item)
     verdicts.events.append((len(records) - progress, dead))
-    return items
+    return _at_home(state, items, verdicts)
+
+
+def _at_home(state: State, items: list[Accepted | _Progress], verdicts: Verdicts) -> list[Accepted | _Progress]:
+    """Leave out the events whose id lives in another partition: they are sent on, and counted where they belong."""
+    events = [item for item in items if isinstance(item, Accepted)]
+    keys = [f"{item.key}/{item.event.prediction_id}".encode() for item in events]
+    homes = partitions_of(keys, state.partitions)
+    astray = np.flatnonzero(homes != state.partition).tolist()
+    for index in astray:
+        item = events[index]
+        item.verdict = "misrouted"
+        state.astray.append(Astray(item.record, int(homes[index]), keys[index]))
+        tally = _TALLIES[SIDES.index(item.record.topic)]["misrouted"]
+        verdicts.tallies[(item.key, item.window_start), item.generation.number, tally] += 1
+        # A checkpoint tells of a model that has watermarks here, be they that nothing was seen.
+        state.watermark(item.key)
+    if not astray:
+        return items
+    return [item for item in items if isinstance(item, _Progress) or item.verdict != "misrouted"]
 
 
 def accept(record: Record, models: Models) -> Accepted | _Progress:

@@ -203,7 +203,7 @@ class Member:
             settled = all(chain.from_iterable(state.at_end for state in states))
             if settled or now - self._crossed_at >= _SETTLE_SECONDS:
                 return True
-        pending = sum(len(side) for state in dirty for side in state.accepted)
+        pending = sum(len(waiting) for state in dirty for waiting in (*state.accepted, state.astray))
         return pending >= _PENDING_EVENTS or now - self._checkpointed >= self._settings.checkpoint_seconds
 
     def _checkpoint(self) -> None:

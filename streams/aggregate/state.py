@@ -29,6 +29,14 @@ NOBODY = model_key("", "")
 """Key of what belongs to no model: the tallies of dead letters."""
 
 
+class Astray(Struct, gc=False):
+    """A record whose id lives in another partition, to which it is sent on under its proper key."""
+
+    record: Record
+    home: int
+    key: bytes
+
+
 class Accepted(Struct, gc=False):
     """An event that is not dead, with all that its spec says about it. Times in milliseconds.
 
@@ -62,6 +70,8 @@ class State:
         windows: the sketches in memory. ``stored``: windows that have sketches in ClickHouse and none in memory.
         changed: sketches that the next checkpoint writes.
         heard: when the last event of (model, side) arrived, in the process's seconds; ``since``: the assignment.
+        partitions: how many source partitions there are; with one, nothing can be in the wrong one.
+        astray: records that the next checkpoint sends on.
         at_end: whether the end of each log was reached.
         crossed: a watermark has passed the end of a window since the last checkpoint.
     """
@@ -74,10 +84,12 @@ class State:
     index: Index
     stored: set[WindowKey]
     since: float
+    partitions: int = 1
     windows: dict[WindowKey, dict[SketchKey, Sketch]] = field(default_factory=dict)
     changed: dict[WindowKey, set[SketchKey]] = field(default_factory=dict)
     accepted: tuple[list[Accepted], list[Accepted]] = field(default_factory=lambda: ([], []))
     dead: list[Dead] = field(default_factory=list)
+    astray: list[Astray] = field(default_factory=list)
     adoptions: list[Adoption] = field(default_factory=list)
     heard: dict[tuple[str, int], float] = field(default_factory=dict)
     at_end: list[bool] = field(default_factory=lambda: [False, False])
@@ -154,6 +166,7 @@ class State:
         self.changed = {}
         self.accepted = ([], [])
         self.dead = []
+        self.astray = []
         self.adoptions = []
         self.crossed = False
         self.index.commit((self.positions[0], self.positions[1]))

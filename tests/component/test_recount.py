@@ -35,6 +35,8 @@ def test_two_counts_of_the_same_rows_agree(warehouse: Warehouse) -> None:
     assert found.ok
     totals = found.totals["default/delay"]
     assert totals["in"] == sum(totals[verdict] for verdict in ("counted", "late", "duplicate", "correction"))
+    # Where an event was before it came into the right partition, only the log knows.
+    assert totals.pop("misrouted") == 0
     assert min(totals.values()) > 0
     assert sum(found.dead.values()) > 0
     views = warehouse.rows("SELECT DISTINCT view FROM partials FINAL WHERE generation = 2")

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -27,12 +28,15 @@ from aggregate_world import (
     events,
     joined,
     model_record,
+    outcome,
+    prediction,
     progress,
 )
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from app import reconcile
 from schemas.models import ModelRecord
 from schemas.partials import PartialMessage
 from schemas.settings import Settings
@@ -133,7 +137,7 @@ class Installation:
     def check(self) -> None:
         """Tables say what the oracle counts from the logs."""
         for p in range(PARTITIONS):
-            oracle = Oracle(RECORDS)
+            oracle = Oracle(RECORDS, p, PARTITIONS)
             for name in ("predictions", "outcomes"):
                 for message in self.log(name, p):
                     value, offset = message.value(), message.offset()
@@ -468,3 +472,85 @@ def test_a_simulated_day_is_told_at_once(installation: Installation) -> None:
         reader.close()
     sys.stderr.write(f"\nseconds from the last record to the message: {[round(wait, 3) for wait in waits]}\n")
     assert min(waits) < 1.0
+
+
+def send_anyhow(installation: Installation, sent: list[Sent], seed: int) -> None:
+    """Send as a producer with another partitioner, or without keys, does."""
+    rng = random.Random(seed)
+    for item in sent:
+        key = rng.choice([None, item.key, b"a key of its own"])
+        installation.producer.produce(
+            installation.settings.topic(item.topic),  # type: ignore[arg-type]
+            item.value,
+            key,
+            partition=rng.randrange(PARTITIONS),
+        )
+    assert installation.producer.flush(30) == 0
+
+
+def pairs_and_counts(installation: Installation) -> tuple[int, dict[str, int]]:
+    rows = installation.warehouse.rows(
+        "SELECT if(view = 'tally', name, 'pairs'), sum(n) FROM partials FINAL "
+        "WHERE view IN ('tally', 'matured', 'overdue') AND segment = '' GROUP BY 1"
+    )
+    tallies = {str(name): int(n) for name, n in rows}
+    return tallies.pop("pairs", 0), tallies
+
+
+def orders(count: int) -> list[Sent]:
+    """Predictions of one hour, each with its outcome; nothing is late."""
+    rng = random.Random(count)
+    sent = []
+    for number in range(count):
+        at, key = START + number, b"unused"
+        sent.append(Sent("predictions", key, json.dumps(prediction(number, at, rng)).encode()))
+        sent.append(Sent("outcomes", key, json.dumps(outcome(number, at + HOUR // 2, "late")).encode()))
+    return sent
+
+
+def test_events_in_the_wrong_partition_are_tallied_sent_on_and_joined(installation: Installation) -> None:
+    with running(installation):
+        send_anyhow(installation, orders(400), seed=11)
+        until(lambda: pairs_and_counts(installation)[0] == 400)
+        installation.promise(END)
+        installation.wait(END)
+    _, tallies = pairs_and_counts(installation)
+    assert (tallies["predictions.counted"], tallies["outcomes.counted"]) == (400, 400)
+    assert "predictions.duplicate" not in tallies
+    assert 100 < tallies["predictions.misrouted"] < 300
+    assert 100 < tallies["outcomes.misrouted"] < 300
+    installation.check()
+    sent_on = [dict(m.headers() or []) for p in range(PARTITIONS) for m in installation.log("predictions", p)]
+    places = [headers["driftline_forwarded"] for headers in sent_on if "driftline_forwarded" in headers]
+    assert len(set(places)) == len(places) == tallies["predictions.misrouted"]
+    found = reconcile.reconcile(installation.settings, installation.warehouse, source="topics")
+    assert found.differences == []
+    totals = found.totals["default/delay"]
+    assert totals["in"] == 800 + totals["misrouted"]
+
+
+def test_a_kill_while_events_are_sent_on_counts_none_twice(installation: Installation) -> None:
+    everything = orders(600)
+    left = list(everything)
+    for point in ("C1", "C2", "C3", "C4"):
+        with process(installation, point, 2, signal.SIGKILL) as child:
+
+            def step(child: subprocess.Popen[bytes] = child) -> bool:
+                send_anyhow(installation, left[:5], seed=len(left))
+                del left[:5]
+                time.sleep(0.05)
+                return child.poll() is not None
+
+            until(step)
+            assert child.returncode == -signal.SIGKILL
+    with running(installation):
+        send_anyhow(installation, left, seed=12)
+        until(lambda: pairs_and_counts(installation)[0] == 600)
+        installation.promise(END)
+        installation.wait(END)
+    _, tallies = pairs_and_counts(installation)
+    assert (tallies["predictions.counted"], tallies["outcomes.counted"]) == (600, 600)
+    # What was sent on twice is a duplicate by its id, and nothing worse.
+    assert tallies["predictions.duplicate"] > 0
+    installation.check()
+    assert reconcile.reconcile(installation.settings, installation.warehouse, source="topics").ok
