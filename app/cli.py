@@ -40,6 +40,7 @@ class Role(StrEnum):
     rollout = "rollout"
     web = "web"
     ingest = "ingest"
+    notify = "notify"
 
 
 @app.callback()

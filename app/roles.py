@@ -91,8 +91,17 @@ def ingest(settings: Settings) -> None:
     stage.run(settings, wiring.prepare(settings), producer_id=lambda: uuid.uuid4().hex, stop=stop)
 
 
+def notify(settings: Settings) -> None:
+    """Tell people of incidents, and of what has stopped without a word; works while ClickHouse is away."""
+    from streams import notify as stage
+
+    stop = _until_told()
+    wiring.ensure_topics(settings)
+    stage.run(settings, connect=lambda: wiring.prepare_warehouse(settings, patience=1.0), now=time.time, stop=stop)
+
+
 ROLES: dict[str, Callable[[Settings], None]] = {
-    role.__name__: role for role in (aggregate, monitor, trainer, rollout, ingest, web)
+    role.__name__: role for role in (aggregate, monitor, trainer, rollout, ingest, web, notify)
 }
 
 

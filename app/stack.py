@@ -19,7 +19,7 @@ log = structlog.get_logger()
 STAGES = ("aggregate", "monitor", "trainer", "rollout")
 """The circle: what the demo and the tests run."""
 
-SERVICE = (*STAGES, "ingest", "web")
+SERVICE = (*STAGES, "ingest", "web", "notify")
 """What ``driftline up`` runs: the circle, and what people and other systems meet."""
 
 _MARKER = "stack.env"

@@ -114,6 +114,13 @@ def prepare(settings: Settings, *, patience: float = 600.0) -> "Warehouse":
     Raises:
         SystemExit: an existing topic differs from its declaration; the message says how to mend it.
     """
+    warehouse = prepare_warehouse(settings, patience=patience)
+    ensure_topics(settings)
+    return warehouse
+
+
+def prepare_warehouse(settings: Settings, *, patience: float = 600.0) -> "Warehouse":
+    """Bring the database to what ``schemas`` declares, and return the connection to it."""
     from warehouse.client import Warehouse
     from warehouse.migrate import migrate
 
@@ -124,7 +131,6 @@ def prepare(settings: Settings, *, patience: float = 600.0) -> "Warehouse":
     server.command(f"CREATE DATABASE IF NOT EXISTS {settings.database}")
     warehouse = open_warehouse(settings, patience=patience)
     migrate(warehouse)
-    ensure_topics(settings)
     return warehouse
 
 

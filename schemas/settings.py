@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.channels import ChannelNames, Channels
 from schemas.topics import PARTITIONER, TOPICS, TopicName
 
 
@@ -49,6 +50,16 @@ class Settings(BaseSettings):
     )
     dead_letter_ratio: float = Field(default=0.5, gt=0, le=1, description="the breaker stops a consumer above this")
     dead_letter_min: int = Field(default=1_000, ge=1, description="fewest events in a row that the breaker looks at")
+
+    channels: Channels = Field(
+        default_factory=dict,
+        description="where people are called (JSON): name -> schemas/channels.py",
+    )
+    default_channels: ChannelNames = Field(
+        default=(), description="channels of whoever has declared no team, and of the installation's own incidents"
+    )
+    notify_give_up_seconds: float = Field(default=3600.0, gt=0, description="how long a delivery is tried")
+    runbook_url: str = Field(default="docs/oncall.md", description="where a page says what to do; #name is appended")
 
     def topic(self, name: TopicName) -> str:
         """Full name of a topic on the broker."""

@@ -235,6 +235,22 @@ AUDIT = Table(
     },
 )
 
+DELIVERIES = Table(
+    "deliveries",
+    {
+        "namespace": "LowCardinality(String)",
+        "model": "LowCardinality(String)",
+        "incident_id": "String",
+        "channel": "LowCardinality(String)",
+        "event": "LowCardinality(String)",
+        "key": "String",
+        "state": "LowCardinality(String)",
+        "attempts": "UInt32",
+        "at": "DateTime64(3, 'UTC')",
+        "error": "String",
+    },
+)
+
 TABLES: tuple[Table, ...] = (
     RAW_PREDICTIONS,
     RAW_OUTCOMES,
@@ -251,4 +267,5 @@ TABLES: tuple[Table, ...] = (
     ROLLOUTS,
     PAIRED_WINDOWS,
     AUDIT,
+    DELIVERIES,
 )
