@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
-SYSTEM := chromium
+SYSTEM := chromium prometheus-alertmanager
 
 .PHONY: help venv system demo demo-faults up test bench check format kafka clean
 
@@ -37,7 +37,7 @@ system: ## Debian packages that a few tests look at driftline through (needs roo
 	if test -z "$$missing"; then exit 0; \
 	elif test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
 		echo "Installing $$missing"; \
-		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null; \
 	else echo "Not installed, so their tests are skipped:" $$missing; fi
 
 test: venv system ## Every test, on real Kafka (BROKER=docker: on the official images)

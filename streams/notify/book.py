@@ -45,7 +45,7 @@ class Change:
 
     def key(self, channel: str) -> str:
         """Names one ring for good: whoever repeats it sends the same ``Idempotency-Key``."""
-        revision = self.incident.updated if self.event == "updated" else 0
+        revision = (self.incident.changed or self.incident.updated) if self.event == "updated" else 0
         return content_id("delivery", self.incident.id, self.event, revision, channel)
 
 

@@ -159,7 +159,7 @@ class DeadMan:
             keys = {condition.key for condition in before.conditions}
             if new := [one.condition for one in what if one.condition.key not in keys]:
                 conditions = [*before.conditions, *new]
-                told.append(words.complete(replace(before, updated=now, conditions=conditions)))
+                told.append(words.complete(replace(before, updated=now, changed=now, conditions=conditions)))
         return told + self._resolved(now, lasting, active)
 
     def _resolved(self, now: int, lasting: Sequence[Incident], active: set[str]) -> list[Incident]:
@@ -169,7 +169,7 @@ class DeadMan:
             if incident.id in active:
                 self._calm.pop(incident.id, None)
             elif now - self._calm.setdefault(incident.id, now) >= SHORTEST or self._unknown(incident):
-                told.append(words.over(replace(incident, updated=now, state="resolved")))
+                told.append(words.over(replace(incident, updated=now, changed=now, state="resolved")))
         self._calm = {incident.id: self._calm[incident.id] for incident in lasting if incident.id in self._calm}
         return told
 
@@ -248,6 +248,7 @@ def _opened(rule: str, what: Sequence[_Found], now: int) -> Incident:
             model=first.model,
             opened=now,
             updated=now,
+            changed=now,
             state="open",
             conditions=[one.condition for one in what],
             severity=first.condition.severity,

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import structlog
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
-from schemas.ids import canonical_json
 from schemas.lifecycle import Incident
 from schemas.tables import DELIVERIES, INCIDENTS, Table
+from streams import incidents
 from warehouse.client import Warehouse
 
 log = structlog.get_logger()
@@ -117,21 +117,7 @@ class Ledger:
 
     async def write_incident(self, incident: Incident) -> None:
         """Note an incident of a dead-man rule, as the monitor notes its own."""
-        values = {
-            "namespace": incident.namespace,
-            "model": incident.model,
-            "id": incident.id,
-            "opened": incident.opened,
-            "updated": incident.updated,
-            "state": incident.state,
-            "severity": incident.severity,
-            "team": incident.team,
-            "summary": incident.summary,
-            "conditions": len(incident.conditions),
-            "body": canonical_json(incident).decode(),
-            "revision": incident.updated,
-        }
-        await self._write(INCIDENTS, tuple(values[column] for column in INCIDENTS.columns))
+        await self._write(INCIDENTS, incidents.row(incident, incident.updated))
 
     async def _write(self, table: Table, row: Sequence[Any]) -> None:
         if len(self._rows) >= _ROWS:

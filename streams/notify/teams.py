@@ -1,14 +1,13 @@
 """Who is called for an incident: teams and models, as their compacted topics tell it."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import msgspec
 import structlog
-from msgspec import Struct
 from pydantic import ValidationError
 
 from bus.compacted import CompactedReader
+from bus.generations import Declared
 from schemas.lifecycle import Severity
 from schemas.models import TeamRecord
 from schemas.partials import model_key
@@ -17,14 +16,7 @@ from schemas.spec import ModelSpec, TeamSpec
 
 log = structlog.get_logger()
 
-
-class _ModelRecord(Struct, frozen=True):
-    """A model's generation without its reference, which may be large and says nothing here."""
-
-    namespace: str
-    model: str
-    generation: int
-    spec: dict[str, Any]
+_DECODER = msgspec.json.Decoder(TeamRecord)
 
 
 class Teams:
@@ -38,13 +30,18 @@ class Teams:
         self._default = frozenset(default)
         self._specs: dict[str, TeamSpec] = {}
 
-    def learn(self, record: TeamRecord) -> None:
-        """Take a document over.
+    def learn(self, key: bytes, value: bytes | None) -> None:
+        """Take over what a record says: a document, or that there is none any more.
 
         Raises:
+            msgspec.MsgspecError: it is no record of a team.
             pydantic.ValidationError: with path and value of what is wrong.
         """
-        self._specs[model_key(record.namespace, record.team)] = record.parsed()
+        if value is None:
+            self._specs.pop(key.decode(), None)
+        else:
+            record = _DECODER.decode(value)
+            self._specs[model_key(record.namespace, record.team)] = record.parsed()
 
     def channels(self, namespace: str, team: str, severities: Iterable[Severity]) -> frozenset[str]:
         """Names of the channels that hear of an incident.
@@ -62,12 +59,11 @@ class Directory:
 
     def __init__(self, settings: Settings) -> None:
         self.teams = Teams(settings.default_channels)
-        self._generations: dict[str, int] = {}
-        self._models: dict[str, ModelSpec] = {}
+        self._specs: dict[str, ModelSpec] = {}
+        self._declared = Declared()
         self._team_reader = CompactedReader(settings, "teams")
         self._model_reader = CompactedReader(settings, "models")
-        self._team_decoder = msgspec.json.Decoder(TeamRecord)
-        self._model_decoder = msgspec.json.Decoder(_ModelRecord)
+        self._models_topic = settings.topic("models")
 
     def read(self, timeout: float = 10.0) -> None:
         """Learn what is new. A record that cannot be used is said, and what was known before stays.
@@ -77,25 +73,20 @@ class Directory:
         """
         for entry in self._team_reader.read(timeout):
             try:
-                self.teams.learn(self._team_decoder.decode(entry.value or b""))
+                self.teams.learn(entry.key, entry.value)
             except (msgspec.MsgspecError, ValidationError) as error:
                 log.error("notify.team_invalid", offset=entry.offset, error=str(error)[:500])
-        for entry in self._model_reader.read(timeout):
-            try:
-                self._learn_model(self._model_decoder.decode(entry.value or b""))
-            except (msgspec.MsgspecError, ValidationError) as error:
-                log.error("notify.model_invalid", offset=entry.offset, error=str(error)[:500])
-
-    def _learn_model(self, record: _ModelRecord) -> None:
-        key = model_key(record.namespace, record.model)
-        if record.generation >= self._generations.get(key, -1):
-            self._models[key] = ModelSpec.model_validate(record.spec)
-            self._generations[key] = record.generation
+        for key in self._declared.learn(self._model_reader.read(timeout), self._models_topic):
+            generations = self._declared.generations(*key.split("/", 1))
+            if generations:
+                self._specs[key] = generations[-1].parsed()
+            else:
+                self._specs.pop(key, None)
 
     @property
     def models(self) -> Mapping[str, ModelSpec]:
         """``namespace/model`` -> spec of its newest generation."""
-        return self._models
+        return self._specs
 
     def close(self) -> None:
         """Leave the broker."""
