@@ -104,14 +104,18 @@ def status(
 
 
 @app.command()
-def sql(query: Annotated[str, typer.Argument(help="A ClickHouse statement.")], as_json: JsonOption = False) -> None:
-    """Ask the database; e.g. driftline sql "SELECT * FROM tallies LIMIT 5"."""
+def sql(
+    query: Annotated[str, typer.Argument(help="A ClickHouse statement.")],
+    as_json: JsonOption = False,
+    write: Annotated[bool, typer.Option("--write", help="Let the statement change data or settings.")] = False,
+) -> None:
+    """Ask the database; e.g. driftline sql "SELECT * FROM windows LIMIT 5". docs/analysts.md has the views."""
     wiring.configure_logging(quiet=True)
     from app import sql as command
 
     settings = wiring.load_settings()
     with plainly(settings):
-        command.run(wiring.open_warehouse(settings, patience=PATIENCE), query, as_json=as_json)
+        command.run(wiring.open_warehouse(settings, patience=PATIENCE), query, as_json=as_json, write=write)
 
 
 @app.command()

@@ -4,6 +4,7 @@ import json
 import sys
 from typing import Any
 
+from clickhouse_connect.driver.exceptions import DatabaseError
 from rich.console import Console
 from rich.table import Table
 
@@ -15,15 +16,26 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | list | dict | None) else str(value)
 
 
-def run(warehouse: Warehouse, query: str, *, as_json: bool) -> None:
+def run(warehouse: Warehouse, query: str, *, as_json: bool, write: bool) -> None:
     """Print the rows of a query.
 
     Args:
         warehouse: where.
         query: any statement of ClickHouse.
         as_json: one JSON object per row instead of a table.
+        write: it may change data and settings.
+
+    Raises:
+        SystemExit: it would change something and may not.
     """
-    result = warehouse.client.query(query)
+    try:
+        result = warehouse.client.query(query, settings=None if write else {"readonly": 1})
+    except DatabaseError as error:
+        if write or "READONLY" not in str(error):
+            raise
+        raise SystemExit(
+            f"{error}\nThis statement does more than read; if it shall: driftline sql --write ..."
+        ) from None
     if as_json:
         for row in result.result_rows:
             json.dump(dict(zip(result.column_names, map(_plain, row), strict=True)), sys.stdout, default=str)

@@ -73,7 +73,8 @@ class Stack:
         root.mkdir(parents=True, exist_ok=True)
         self.root = root.resolve()
         self.kafka = LocalKafka(self.root / "kafka", cache=cache, port=kafka_port)
-        self.clickhouse = LocalClickHouse(self.root / "clickhouse", port=clickhouse_port)
+        password = wiring.load_settings(options).analyst_password.get_secret_value()
+        self.clickhouse = LocalClickHouse(self.root / "clickhouse", port=clickhouse_port, analyst_password=password)
         self.supervisor = Supervisor(self.root / "logs")
         self._options = dict(options or {})
         self._say = say

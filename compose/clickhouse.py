@@ -2,11 +2,13 @@
 
 ``python -m compose.clickhouse --path DIR --port N`` serves it, :class:`LocalClickHouse` starts and stops it, and
 clickhouse-connect, curl and Grafana see a ClickHouse server. For development, tests and one-machine runs only: there
-is no authentication, and it listens on 127.0.0.1 alone. Access rights, quotas and replication need a real server.
+is no authentication but that of the user ``analyst``, who can only read, and it listens on 127.0.0.1 alone. Access
+rights, quotas and replication need a real server.
 """
 
 import argparse
 import contextlib
+import os
 import sys
 import urllib.request
 from pathlib import Path
@@ -20,12 +22,14 @@ class LocalClickHouse(LocalServer):
     Args:
         root: directory of data, log and remembered port. One process may use it at a time.
         port: of the HTTP interface; default: the one remembered in ``root``, else a free one.
+        analyst_password: of the user ``analyst``; empty: there is no such user.
     """
 
-    def __init__(self, root: Path, *, port: int | None = None) -> None:
+    def __init__(self, root: Path, *, port: int | None = None, analyst_password: str = "") -> None:
         super().__init__("clickhouse", root)
         self.url = ""
         self._port = port
+        self._analyst_password = analyst_password
 
     @property
     def version(self) -> str:
@@ -47,10 +51,14 @@ class LocalClickHouse(LocalServer):
             ready=lambda: answers(port) and _pings(self.url),
             patience=patience,
             # One time zone on every machine; the module is found wherever the caller was started.
-            env={"TZ": "UTC", "PYTHONPATH": str(Path(__file__).parent.parent)},
+            env={"TZ": "UTC", "PYTHONPATH": str(Path(__file__).parent.parent), _PASSWORD: self._analyst_password},
             cwd=self.root,
         )
         return self.url
+
+
+_PASSWORD = "DRIFTLINE_ANALYST_PASSWORD"  # noqa: S105  the name of a variable
+"""Of the user ``analyst``, in the environment of the server: command lines are for everybody to see."""
 
 
 def _pings(url: str) -> bool:
@@ -70,7 +78,12 @@ def main() -> None:
     # Loads the engine (hundreds of MB): only this process needs it, not everybody who starts it.
     from compose.clickhouse_http import serve  # noqa: PLC0415
 
-    serve(options.path, port=options.port, max_body=options.max_body_mb * 2**20)
+    serve(
+        options.path,
+        port=options.port,
+        max_body=options.max_body_mb * 2**20,
+        analyst_password=os.environ.get(_PASSWORD, ""),
+    )
 
 
 if __name__ == "__main__":

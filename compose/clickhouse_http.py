@@ -14,6 +14,7 @@ from typing import Protocol
 import lz4.frame  # type: ignore[import-untyped]
 from aiohttp import web
 
+from compose import analyst
 from compose.engine import Engine, QueryError, Request
 
 if sys.version_info >= (3, 14):
@@ -52,7 +53,7 @@ _BAD_REQUEST = {6, 26, 27, 33, 36, 38, 41, 42, 43, 53, 62, 69, 70, 72, 108, 115,
 _NOT_FOUND = {16, 46, 47, 60, 63, 73, 81}
 _STATUS = {
     **dict.fromkeys(_BAD_REQUEST, 400), **dict.fromkeys(_NOT_FOUND, 404),
-    48: 501, 159: 408, 164: 403, 291: 403, 497: 403,
+    48: 501, 159: 408, 164: 403, 291: 403, 497: 403, 516: 403,
 }  # fmt: skip
 
 
@@ -73,8 +74,9 @@ _UNPACKERS: dict[str, Callable[[], _Unpacker]] = {
 
 
 class _Service:
-    def __init__(self, engine: Engine, max_body: int) -> None:
+    def __init__(self, engine: Engine, max_body: int, analyst_password: str) -> None:
         self._engine = engine
+        self._analyst_password = analyst_password
         self._max_body = max_body
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="query")
 
@@ -90,13 +92,18 @@ class _Service:
             "X-ClickHouse-Timezone": self._engine.timezone,
         }
         try:
-            request = await self._request(http)
+            user, password = analyst.credentials(http.headers, http.query)
+            analyst.authenticate(user, password, self._analyst_password)
+            analyses = user == analyst.NAME
+            request = await self._request(http, analyses=analyses)
             if not request.text.strip():
                 if http.method == "GET":
                     return web.Response(text="Ok.\n", headers=headers)
                 # A client that lost its body while repeating an insert must not take this for an acknowledgement.
                 raise QueryError("Code: 62. DB::Exception: Syntax error: Empty query. (SYNTAX_ERROR)", 62)
             loop = asyncio.get_running_loop()
+            if analyses:
+                await loop.run_in_executor(self._threads, analyst.check, self._engine, request.text)
             answer = await loop.run_in_executor(self._threads, self._engine.run, request)
         except QueryError as error:
             headers["X-ClickHouse-Exception-Code"] = str(error.code)
@@ -106,7 +113,7 @@ class _Service:
         headers["Content-Type"] = _CONTENT_TYPES.get(answer.format, "application/octet-stream")
         return web.Response(body=answer.body, headers=headers)
 
-    async def _request(self, http: web.Request) -> Request:
+    async def _request(self, http: web.Request, *, analyses: bool) -> Request:
         _refuse_strangers(http)
         if http.content_type.startswith("multipart/"):
             raise _refused(501, "Forms and external data are not supported here: send the statement as the raw body")
@@ -116,6 +123,10 @@ class _Service:
         settings = {name: value for name, value in http.query.items() if name not in _OWN}
         if http.method == "GET":
             settings["readonly"] = "2"  # as in ClickHouse: a link must not change anything
+        session = http.query.get("session_id")
+        if analyses:
+            settings = analyst.settings(settings)
+            session = None  # nothing to remember: no temporary tables, no SET
         return Request(
             text=head.encode() + b"\n" + body if head else body,
             database=http.query.get("database") or http.headers.get("X-ClickHouse-Database"),
@@ -123,7 +134,7 @@ class _Service:
             default_format=http.query.get("default_format")
             or http.headers.get("X-ClickHouse-Format")
             or "TabSeparated",
-            session=http.query.get("session_id"),
+            session=session,
             session_seconds=float(http.query.get("session_timeout", "60")),
         )
 
@@ -182,12 +193,15 @@ def _refuse_strangers(http: web.Request) -> None:
         raise _refused(403, "This server answers programs on its own machine only, by the name 127.0.0.1 or localhost")
 
 
-def serve(path: Path, *, port: int, max_body: int) -> None:
-    """Serve the data in ``path`` on 127.0.0.1:``port`` until SIGTERM; refuse bodies above ``max_body`` bytes."""
+def serve(path: Path, *, port: int, max_body: int, analyst_password: str = "") -> None:
+    """Serve the data in ``path`` on 127.0.0.1:``port`` until SIGTERM; refuse bodies above ``max_body`` bytes.
+
+    With ``analyst_password`` there is a user ``analyst``, who can only read.
+    """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     path.mkdir(parents=True, exist_ok=True)
     engine = Engine(path)
-    service = _Service(engine, max_body)
+    service = _Service(engine, max_body, analyst_password)
     app = web.Application(client_max_size=max_body)
     app.router.add_route("GET", "/ping", service.ping)
     app.router.add_route("GET", "/", service.query)

@@ -1,11 +1,11 @@
-"""What an HTTP server must know of a SQL statement: where an INSERT's data begin, and which format a result has."""
+"""What an HTTP server must know of a SQL statement: where an INSERT's data begin, its result's format, its words."""
 
 import re
 from typing import NamedTuple
 
 _TOKEN = re.compile(
     rb"""(?P<skip>\s+|--[^\n]*|/\*.*?\*/)
-       | '(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.|"")*" | `(?:[^`\\]|\\.|``)*`
+       | '(?:[^'\\]|\\.|'')*' | (?P<name>"(?:[^"\\]|\\.|"")*" | `(?:[^`\\]|\\.|``)*`)
        | (?P<open>[(\[{]) | (?P<close>[)\]}]) | (?P<word>\w+) | .""",
     re.VERBOSE | re.DOTALL,
 )
@@ -54,6 +54,12 @@ def result_format(statement: str, default: str) -> str:
     """Return the format that the statement itself asks for at its end, else ``default``."""
     found = _RESULT_FORMAT.search(statement[-500:].encode())
     return found[1].decode() if found else default
+
+
+def words(statement: bytes) -> list[str]:
+    """The words of a statement in order, quoted names too; not the contents of strings and comments."""
+    found = (token["word"] or token["name"] for token in _TOKEN.finditer(statement))
+    return [word.decode(errors="replace").strip('`"') for word in found if word]
 
 
 def quoted(value: str) -> str:

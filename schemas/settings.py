@@ -29,6 +29,10 @@ class Settings(BaseSettings):
     clickhouse_url: str = Field(default="http://127.0.0.1:8123", description="ClickHouse's HTTP interface")
     clickhouse_user: str = "default"
     clickhouse_password: SecretStr = SecretStr("")
+    analyst_password: SecretStr = Field(
+        default=SecretStr(""),
+        description="of the embedded ClickHouse's user analyst, who can only read; empty: no user",
+    )
     database: str = Field(default="driftline", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     topic_prefix: str = Field(default="driftline", description="also the prefix of the consumer groups")
     source_partitions: int = Field(default=4, ge=1, description="partitions of predictions and of outcomes")
