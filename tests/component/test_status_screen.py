@@ -60,7 +60,7 @@ def test_one_line_a_model_then_what_is_wrong_then_the_lag(warehouse: Warehouse) 
     loss = f"{line.tested['log_loss']:.3f}"
     assert rows[0].split() == ["MODEL", "SERVES", "ENDED", "(UTC)", "ROWS", "LABELS", "LOSS", "OPEN"]
     assert rows[1].split() == ["default/flights", "1", "10-08", "00:00", "160", "88%", loss, "usual", "1", "crit"]
-    assert rows[2] == "default/flights: decided through 1972-10-07 00:00Z, waiting for the rollout"
+    assert rows[2] == "default/flights: decided through 1972-10-07 00:00Z, waiting for the trainer"
     assert "critical  default/flights, since 1972-10-06 00:00Z" in rows[4]
     assert rows[-1] == "1,234 records are not counted yet: 1,234 of driftline.predictions"
     assert max(len(row) for row in rows[:4]) <= 80
