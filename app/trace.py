@@ -71,7 +71,11 @@ def _describe(row: _Row) -> str:
     body = row.body
     match row.kind:
         case "incident":
-            text = "; ".join(str(condition.get("text", "")) for condition in body.get("conditions", []))
+            text = "; ".join(
+                str(condition.get("text", ""))
+                + (f", since {iso(condition['since'])}" if condition.get("since") is not None else "")
+                for condition in body.get("conditions", [])
+            )
         case "request":
             text = f"{body.get('reason', '?')}: {body.get('evidence', '')}"
         case "candidate" if body.get("status") == "error":

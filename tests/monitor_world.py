@@ -61,8 +61,10 @@ class Day:
     latency: Any
 
 
-def rows(day: int, partition: int, *, nulls: bool = False, bad: bool = False, slow: bool = False) -> Day:
-    """Generated rows: ``nulls`` in temp, ``bad`` scores that are upside down, ``slow`` answers."""
+def rows(
+    day: int, partition: int, *, nulls: bool = False, only: str = "", bad: bool = False, slow: bool = False
+) -> Day:
+    """Generated rows: ``nulls`` in temp (of ``only`` one origin), ``bad`` scores upside down, ``slow`` answers."""
     rng = np.random.default_rng((day + 1000, partition))
     scores = rng.beta(2, 5, ROWS)
     labels = (rng.random(ROWS) < scores).astype(int)
@@ -71,6 +73,8 @@ def rows(day: int, partition: int, *, nulls: bool = False, bad: bool = False, sl
         temp[: ROWS // 2] = np.nan
     latency = rng.lognormal(1, 0.5, ROWS) * (100 if slow else 1)
     origin: list[str | None] = [ORIGINS[int(x)] for x in rng.integers(0, 2, ROWS)]
+    if only:
+        temp = np.where([o != only for o in origin], rng.normal(10, 3, ROWS), temp)
     return Day(temp, origin, 1 - scores if bad else scores, labels, latency)
 
 
@@ -113,6 +117,7 @@ class Faults:
     """Days (0 is the first) on which something is wrong."""
 
     nulls: Sequence[int] = ()
+    nulls_of: str = ""
     bad: Sequence[int] = ()
     slow: Sequence[int] = ()
 
@@ -150,7 +155,14 @@ class Aggregator:
 
     def _rows(self, day: int) -> Day:
         faults = self.faults
-        return rows(day, self.partition, nulls=day in faults.nulls, bad=day in faults.bad, slow=day in faults.slow)
+        return rows(
+            day,
+            self.partition,
+            nulls=day in faults.nulls,
+            only=faults.nulls_of,
+            bad=day in faults.bad,
+            slow=day in faults.slow,
+        )
 
     def _predict(self, day: int, part: slice) -> None:
         d = self._rows(day)

@@ -53,7 +53,7 @@ def tell(incident: Incident, scene: Scene) -> Incident:
     more = len(ranked) - 1
     summary = (ranked[0].summary or ranked[0].text) + (f"; and {more} more" if more else "")
     sections = (
-        ("What moved", [line for condition in ranked for line in _condition(condition, incident, scene)]),
+        ("What moved", [*(line for c in ranked for line in _condition(c, incident, scene)), *_usual(scene)]),
         ("What it means for the predictions", list(_performance(scene))),
         ("What also moved (this informs, it does not page)", [_moved(feature) for feature in scene.moved]),
         ("What driftline has done, and does next", [*_done(incident, scene), *_next(incident, scene)]),
@@ -84,6 +84,13 @@ def _condition(condition: Condition, incident: Incident, scene: Scene) -> Iterat
     yield since
     if condition.where:
         yield f"  {condition.where}"
+
+
+def _usual(scene: Scene) -> Iterator[str]:
+    reference = scene.generation.reference
+    if reference is not None:
+        start, end = when(reference.start), when(reference.end)
+        yield f'"Usually" is what the reference showed: {reference.rows:,} rows from {start} to {end}.'
 
 
 def _performance(scene: Scene) -> Iterator[str]:

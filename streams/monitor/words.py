@@ -31,8 +31,8 @@ def labelled(run: Run, windows: int) -> tuple[str, str]:
     return (
         f"version {run.version} predicts worse than usual: loss {run.value:.4f}, usually about {run.normal:.4f}",
         f"log-loss of version {run.version} (lower is better) rose from {run.normal:.4f} (mean of the reference's "
-        f"{windows} windows) to {run.value:.4f} nats, above their band, which ends at {run.limit:.4f}, in "
-        f"{count(run.windows, 'window')} in a row; {run.n:,} labelled rows in the newest",
+        f"{windows} windows) to {run.value:.4f} nats, above their band, which ends at "
+        f"{run.limit:.4f}{_in_a_row(run.windows)}; {run.n:,} labelled rows in the newest window",
     )
 
 
@@ -41,8 +41,8 @@ def rule(rule: Rule, run: RuleRun) -> tuple[str, str]:
     of = f" of version {run.version}" if run.version else ""
     return (
         f"your rule: {rule.metric} is {run.value:.4g} ({rule.text.removeprefix(rule.metric).strip()})",
-        f"your rule {rule.text!r} is broken: {rule.metric}{of} is {run.value:.6g}, in "
-        f"{count(run.windows, 'window')} in a row; {run.n:,} rows in the newest",
+        f"your rule {rule.text!r} is broken: {rule.metric}{of} is {run.value:.6g}{_in_a_row(run.windows)}; "
+        f"{run.n:,} rows in the newest window",
     )
 
 
@@ -55,7 +55,11 @@ def where_shares(parts: Parts) -> str:
 def where_losses(parts: Parts) -> str:
     """The segments that a loss is worst in; empty when there are none."""
     worst = [f"{part.segment} ({part.value:.4f}, {part.n:,} labelled rows)" for part in parts.worst]
-    return _where(parts, worst, " within a tenth of the whole")
+    return _where(parts, worst, ", within a tenth of the whole")
+
+
+def _in_a_row(windows: int) -> str:
+    return f", in {windows:,} windows in a row" if windows > 1 else ""
 
 
 def _where(parts: Parts, worst: list[str], meaning: str) -> str:
@@ -63,7 +67,7 @@ def _where(parts: Parts, worst: list[str], meaning: str) -> str:
         return ""
     if not worst:
         segments = "the one segment" if parts.known == 1 else f"all {parts.known} segments"
-        return f"alike in {segments} with enough rows to tell{meaning}"
+        return f"about the same in {segments} with enough rows to tell{meaning}"
     return f"worst in {', '.join(worst)}"
 
 

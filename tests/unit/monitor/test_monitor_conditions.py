@@ -35,7 +35,7 @@ def test_a_null_rate_that_the_reference_does_not_explain() -> None:
         "temp is missing in 50.00% of 160 rows, in the reference in 0.00%; "
         f"the reference's own windows explain up to {found.limit:.2%}"
     )
-    assert found.where == "alike in all 2 segments with enough rows to tell"
+    assert found.where == "about the same in all 2 segments with enough rows to tell"
     assert found.severity == "critical"
 
 

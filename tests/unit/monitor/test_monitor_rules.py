@@ -52,7 +52,7 @@ def test_a_rule_pages_when_it_is_broken_for_as_many_windows_as_it_says() -> None
     assert (condition.since, condition.last) == (world.START + 5 * DAY, world.START + 6 * DAY)
     assert condition.text == (
         f"your rule 'labelled.auc < 0.5 for 2 windows' is broken: labelled.auc of version 1 is {condition.value:.6g}, "
-        "in 2 windows in a row; 140 rows in the newest"
+        "in 2 windows in a row; 140 rows in the newest window"
     )
     assert opened.summary == f"your rule: labelled.auc is {condition.value:.4g} (< 0.5 for 2 windows)"
     assert "It asked for no retraining because of this: only labelled loss above its band asks for one." in opened.text

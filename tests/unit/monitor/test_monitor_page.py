@@ -1,0 +1,79 @@
+"""The whole text of an incident, held to golden files, and the lines that depend on what was done about it.
+
+After a change of the wording write the golden files anew and read them: ``PYTHONPATH=tests python THIS_FILE``.
+"""
+
+import shlex
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import monitor_world as world
+import pytest
+
+from schemas.lifecycle import Incident
+from schemas.spec import AlertSpec, RetrainingSpec
+from streams.monitor.core import ModelMonitor
+from streams.monitor.generations import Generations
+from streams.monitor.held import Held
+
+GOLDEN = Path(__file__).parent / "golden"
+DAY = timedelta(days=1)
+RULES = ("labelled.auc < 0.5 for 2 windows", "feature.temp.null_rate > 0.05 [origin=JFK]")
+RULED = {"alerts": AlertSpec(rules=RULES, labelled_loss=False, min_rows=20)}
+
+CASES: dict[str, tuple[int, world.Faults, dict[str, Any]]] = {
+    "feature-missing-in-one-segment": (4, world.Faults(nulls=[3], nulls_of="JFK"), {}),
+    "slow-before-any-label": (1, world.Faults(slow=[0]), {}),
+    "worse-and-a-retraining": (8, world.Faults(bad=[5, 6]), {}),
+    "worse-and-missing-and-a-retraining": (9, world.Faults(nulls=[6], bad=[5, 6, 7]), {}),
+    "worse-inside-the-cooldown": (12, world.Faults(bad=[9, 10]), {"retraining": RetrainingSpec(schedule=8 * DAY)}),
+    "worse-and-trained-elsewhere": (8, world.Faults(bad=[5, 6]), {"retraining": RetrainingSpec(enabled=False)}),
+    "own-rules": (8, world.Faults(nulls=[6], bad=[5, 6]), RULED),
+    "resolved": (6, world.Faults(nulls=[3]), {}),
+}
+"""Name -> (days, what goes wrong on which, changes of the spec); the incident is told as after the last day."""
+
+
+def incident(name: str) -> Incident:
+    days, faults, changes = CASES[name]
+    generations = Generations.of([world.record(**changes)])
+    monitor = ModelMonitor(world.NAMESPACE, world.MODEL, Held(2))
+    report = None
+    for message in world.in_turn(world.stream(days, faults=faults)):
+        monitor.apply(message)
+        while (start := monitor.due(generations)) is not None:
+            report = monitor.tick(start, generations).report
+    assert report is not None
+    assert report.incident is not None
+    return report.incident
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_whole_text(name: str) -> None:
+    assert incident(name).text == (GOLDEN / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def test_every_golden_file_is_a_case() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == CASES.keys()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_three_commands_end_it_and_a_shell_reads_them(name: str) -> None:
+    found = incident(name)
+    commands = [shlex.split(line) for line in found.text.splitlines() if line.startswith("  driftline ")]
+    assert [command[:2] for command in commands] == [["driftline", "incidents"], *[["driftline", "sql"]] * 2]
+    assert commands[0][3] == found.id
+    assert all("namespace = 'default' AND model = 'flights'" in command[2] for command in commands[1:])
+
+
+def test_the_summary_is_one_line_of_the_worst_and_how_many_more() -> None:
+    found = incident("worse-and-missing-and-a-retraining")
+    assert found.summary.startswith("version 1 predicts worse than usual: loss ")
+    assert found.summary.endswith("; and 1 more")
+    assert "\n" not in found.summary
+
+
+if __name__ == "__main__":
+    for case in CASES:
+        (GOLDEN / f"{case}.txt").write_text(incident(case).text, encoding="utf-8")
