@@ -88,6 +88,15 @@ def encode(event: Prediction | Outcome | Progress) -> bytes:
     return msgspec.json.encode(event)
 
 
+def class_name(value: Label) -> str:
+    """The class that a prediction or a label names: ``3``, ``3.0`` and ``"3"`` are one, and so are true and "true"."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(int(value)) if value == int(value) else str(value)
+
+
 def record_key(event: Prediction | Outcome) -> bytes:
     """Kafka key of an event, by which an outcome lands in the partition of its predictions."""
     return f"{event.namespace}/{event.model}/{event.prediction_id}".encode()

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from schemas.ids import content_id
 from schemas.lifecycle import AuditRow
 from schemas.partials import ALL
-from schemas.spec import FeatureKind, Model, ModelSpec, Team, TeamSpec
+from schemas.spec import FeatureKind, Loss, Model, ModelSpec, Team, TeamSpec
 
 
 class FeatureReference(Struct, frozen=True):
@@ -52,8 +52,14 @@ class FeatureReference(Struct, frozen=True):
 class Reference(Struct, frozen=True):
     """What normal was: per segment and feature, the scores, and the labelled loss of each reference window.
 
-    ``window_log_loss`` are out-of-sample mean log-losses, one per reference window, from which the
-    leave-one-window-out band of the labelled loss is made.
+    Attributes:
+        score_counts: rows per bin of the watched score: ``SCORE_BINS`` of a probability, or those of ``score_edges``.
+        score_edges: interior edges of a regression's predictions; [] for the other tasks.
+        class_counts: of a multiclass model, rows per predicted class, in the order of the spec's ``classes``.
+        loss: what ``window_losses`` are.
+        window_losses: mean losses, out of sample, one per reference window with enough labels for a test: the
+            leave-one-window-out band of the labelled loss is made of them.
+        window_rows: labelled rows of each of these windows.
     """
 
     start: int
@@ -61,7 +67,10 @@ class Reference(Struct, frozen=True):
     rows: int
     features: dict[str, list[FeatureReference]]
     score_counts: list[int]
-    window_log_loss: list[float]
+    score_edges: list[float]
+    class_counts: list[int]
+    loss: Loss
+    window_losses: list[float]
     window_rows: list[int]
 
     def fitting(self, spec: ModelSpec) -> "Reference":

@@ -4,7 +4,7 @@ The spec is checked by pydantic: an error names the path, the value and the vali
 """
 
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,10 +17,18 @@ from schemas.windows import Windows
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
 NamePart = Annotated[str, Field(pattern=NAME_PATTERN)]
 FeatureKind = Literal["number", "string", "boolean"]
+Task = Literal["binary", "multiclass", "regression"]
+Loss = Literal["log_loss", "error_rate", "mae"]
+"""Labelled loss that is tested: in nats, the share of wrong classes, the mean absolute error in the label's unit."""
+
+ClassName = Annotated[str, Field(min_length=1, max_length=200)]
 _DAY = timedelta(days=1)
 
 REPLAYS = "replay"
 """Namespace of the replays of tables (``driftline --stack ... replay``): nobody is called for a model in it."""
+
+MOST_CLASSES = 64
+"""A confusion matrix is kept per window, version and segment."""
 
 
 def milliseconds(duration: timedelta) -> int:
@@ -142,8 +150,16 @@ class GateSpec(_Strict):
 class ModelSpec(_Strict):
     """The ``spec`` part of a model's YAML."""
 
-    task: Literal["binary"] = "binary"
-    positive_class: str = Field(description="the class whose score is the probability that is tested")
+    task: Task = "binary"
+    positive_class: Annotated[str, Field(max_length=200)] = Field(
+        default="", description="binary: the class whose score is the probability that is tested"
+    )
+    classes: Annotated[tuple[ClassName, ...], Field(max_length=MOST_CLASSES)] = Field(
+        default=(), description="multiclass: every class that is predicted or happens"
+    )
+    unit: Annotated[str, Field(max_length=20)] = Field(
+        default="", description="regression: what predictions and labels are measured in, for texts"
+    )
     features: Annotated[tuple[FeatureSpec, ...], Field(min_length=1)]
     segments: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(
         default=(), description="tags of an event; each of their values is watched by itself, as tag=value"
@@ -158,6 +174,38 @@ class ModelSpec(_Strict):
     alerts: AlertSpec = AlertSpec()
     retraining: RetrainingSpec = RetrainingSpec()
     gate: GateSpec = GateSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trained_elsewhere(cls, data: Any) -> Any:
+        """Only binary models are trained here: for the others ``retraining.enabled`` is false unless it is said."""
+        if isinstance(data, dict) and data.get("task", "binary") != "binary":
+            retraining = data.get("retraining", {})
+            if isinstance(retraining, dict):
+                return data | {"retraining": {"enabled": False} | retraining}
+        return data
+
+    @model_validator(mode="after")
+    def _fits_the_task(self) -> Self:
+        for name, task in _OF_ONE_TASK.items():
+            if getattr(self, name) and self.task != task:
+                raise ValueError(f"{name} is for task {task}, but the task is {self.task}; remove it, or change task")
+        if self.task == "binary" and not self.positive_class:
+            raise ValueError(
+                "positive_class is missing: task binary needs the name of the class whose score is tested; write e.g. "
+                "positive_class: fraud"
+            )
+        if self.task == "multiclass" and len(set(self.classes)) < max(2, len(self.classes)):
+            raise ValueError(
+                f"classes: {', '.join(self.classes) or 'none'}; task multiclass needs two or more, each named once; "
+                "write e.g. classes: [cat, dog, other]"
+            )
+        if self.task != "binary" and self.retraining.enabled:
+            raise ValueError(
+                f"retraining.enabled is true, but only models of task binary are trained here, and the task is "
+                f"{self.task}; write retraining: {{enabled: false}}, or leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _unique(self) -> Self:
@@ -245,6 +293,9 @@ class ModelSpec(_Strict):
     def grid(self) -> Windows:
         """The windows of event time that this model is watched in."""
         return Windows(milliseconds(self.windows.width), milliseconds(self.windows.offset))
+
+
+_OF_ONE_TASK: dict[str, Task] = {"positive_class": "binary", "classes": "multiclass", "unit": "regression"}
 
 
 class Metadata(_Strict):

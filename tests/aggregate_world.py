@@ -37,8 +37,9 @@ def reference() -> Reference:
         of("wet", "boolean", categories=["false", "true"]),
     ]
     return Reference(
-        start=0, end=0, rows=0, features={"": features}, score_counts=[], window_log_loss=[], window_rows=[]
-    )
+        start=0, end=0, rows=0, features={"": features}, score_counts=[], score_edges=[], class_counts=[],
+        loss="log_loss", window_losses=[], window_rows=[],
+    )  # fmt: skip
 
 
 def model_record(name: str = "delay", generation: int = 1, effective_from: int = 0, **windows: Any) -> ModelRecord:

@@ -94,7 +94,10 @@ def reference() -> Reference:
         rows=len(scores),
         features={"": profiles},
         score_counts=list(group_score(scores, np.zeros(len(scores), int), 1)[0].counts),
-        window_log_loss=[float(part.mean()) for part in np.split(log_loss, 10)],
+        score_edges=[],
+        class_counts=[],
+        loss="log_loss",
+        window_losses=[float(part.mean()) for part in np.split(log_loss, 10)],
         window_rows=[2 * ROWS] * 10,
     )
 

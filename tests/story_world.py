@@ -86,7 +86,7 @@ def record() -> ModelRecord:
         profile("carrier", "string", [50, 50]),
         profile("hour", "number", [50, 50]),
     ]
-    reference = Reference(0, 0, 100, {"": profiles}, [], [], [])
+    reference = Reference(0, 0, 100, {"": profiles}, [], [], [], "log_loss", [], [])
     spec = {"positive_class": "late", "features": [{"name": p.name, "kind": p.kind} for p in profiles]}
     return ModelRecord(NAMESPACE, MODEL, 1, 0, spec, reference, "")
 

@@ -82,7 +82,7 @@ def advance(run: Run | None, window: PerformanceWindow | None, generation: Gener
     before = run if run is not None and run.version == window.version else None
     if before is not None and _stale(before, window.window_start, generation):
         before = None
-    losses = generation.reference.window_log_loss if generation.reference else []
+    losses = generation.reference.window_losses if generation.reference else []
     return Run(
         version=window.version,
         since=before.since if before else window.window_start,
@@ -182,7 +182,7 @@ def _loss_key(run: Run) -> str:
 
 
 def _labelled_loss(held: Held, generation: Generation, run: Run, tested: int) -> Condition:
-    summary, text = words.labelled(run, len(generation.reference.window_log_loss) if generation.reference else 0)
+    summary, text = words.labelled(run, len(generation.reference.window_losses) if generation.reference else 0)
     # The pairs of an older window may be let go by now.
     fresh = run.last == tested
     parts = context.losses(held, tested, run.version, generation.spec.alerts.min_rows) if fresh else None

@@ -33,7 +33,7 @@ def band(generation: Generation) -> Band | None:
     """Where the log-loss of the reference's own windows lies; None without enough of them."""
     if generation.reference is None:
         return None
-    found = leave_one_out_band(generation.reference.window_log_loss)
+    found = leave_one_out_band(generation.reference.window_losses)
     return found if isinstance(found, Band) else None
 
 

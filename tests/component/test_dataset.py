@@ -282,9 +282,9 @@ def test_first_training_makes_model_manifest_and_reference(warehouse: Warehouse,
     assert [f.name for f in reference.features[""]] == ["x", "carrier", "weekend"]
     assert (reference.start, reference.end, reference.rows) == (day(0), day(10), 2_000)
     assert sum(reference.score_counts) == sum(reference.window_rows) == 2_000
-    assert len(reference.window_log_loss) == 10
+    assert len(reference.window_losses) == 10
     assert 0.8 < answer.metrics["auc"] < 1
-    assert answer.metrics["log_loss"] == pytest.approx(np.mean(reference.window_log_loss), abs=1e-6)
+    assert answer.metrics["log_loss"] == pytest.approx(np.mean(reference.window_losses), abs=1e-6)
     assert manifest["importances"]["x"] > 10 * abs(manifest["importances"]["carrier"])
     rows = dataset.features_only(dataset.from_parquet(store.get(answer.snapshot)), SPEC.features)
     assert np.all(score(load_model(store.get(answer.artifact)), rows) <= 1)

@@ -19,6 +19,39 @@ def test_segments_are_tags() -> None:
     assert spec(segments=["origin", "carrier"]).segments == ("origin", "carrier")
 
 
+def of_task(**parts: Any) -> ModelSpec:
+    return ModelSpec.model_validate({"features": FEATURES} | parts)
+
+
+def test_every_task_has_what_it_needs() -> None:
+    assert of_task(positive_class="late").retraining.enabled
+    several = of_task(task="multiclass", classes=["cat", "dog"], retraining={"seed": 3})
+    assert (several.classes, several.retraining.enabled, several.retraining.seed) == (("cat", "dog"), False, 3)
+    number = of_task(task="regression", unit="min")
+    assert (number.unit, number.retraining.enabled) == ("min", False)
+    for model in (several, number):
+        assert ModelSpec.model_validate(model.model_dump(mode="json")) == model
+
+
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        ({}, "positive_class is missing: task binary needs"),
+        ({"task": "regression", "positive_class": "late"}, "positive_class is for task binary, but the task is regr"),
+        ({"positive_class": "late", "classes": ["late", "not"]}, "classes is for task multiclass, but the task is bin"),
+        ({"task": "multiclass"}, "classes: none; task multiclass needs two or more"),
+        ({"task": "multiclass", "classes": ["cat"]}, "classes: cat; task multiclass needs two or more"),
+        ({"task": "multiclass", "classes": ["a", "b", "a"]}, "classes: a, b, a; .* each named once"),
+        ({"task": "multiclass", "classes": [str(n) for n in range(65)]}, "at most 64"),
+        ({"task": "ranking"}, "'binary', 'multiclass' or 'regression'"),
+        ({"task": "regression", "retraining": {"enabled": True}}, "write retraining: {enabled: false}, or leave it"),
+    ],
+)
+def test_a_task_without_what_it_needs_is_refused(parts: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        of_task(**parts)
+
+
 @pytest.mark.parametrize(
     ("parts", "says"),
     [

@@ -16,7 +16,7 @@ from schemas.models import ModelRecord, Reference
 from schemas.settings import Settings
 
 BEGUN = DAY * 20_000
-REFERENCE = Reference(day(0), day(1), 1, {}, [], [], [])
+REFERENCE = Reference(day(0), day(1), 1, {}, [], [], [], "log_loss", [], [])
 
 
 class Book:
