@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from app import wiring
-from app.commands import history, incidents, owner
+from app.commands import dead_letters, history, incidents, owner
 from app.commands.common import PATIENCE, JsonOption, plainly
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(incidents.app, name="incidents")
+app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(history.init)
 app.command()(history.replay)
 

@@ -147,6 +147,8 @@ SELECT `offset` FROM dead_letters FINAL
 WHERE topic = {topic:String} AND `partition` = {p:UInt16} AND `offset` < {end:UInt64} ORDER BY `offset`
 """
 
+_UNDECLARED = "SELECT topic, `partition`, `offset` FROM dead_letters FINAL WHERE reason = 'unknown_model'"
+
 _ROWS = """
 SELECT topic, `partition`, `offset` FROM (
     SELECT 'predictions' AS topic, `partition`, `offset` FROM predictions
@@ -273,13 +275,18 @@ def _from_topics(settings: Settings, warehouse: Warehouse, recount: Recount, pos
     for p, found in warehouse.rows(_ADOPTIONS):
         ours = [a for a in msgspec.json.decode(found, type=list[Adoption]) if a.topic == "predictions"]
         adoptions.setdefault(int(p), []).extend(ours)
+    # Which models were known is not in the log of events: a model may be declared after its first events.
+    undeclared = set(warehouse.rows(_UNDECLARED))
     for (topic, p), end in sorted(positions.items()):
         waiting = sorted(adoptions.get(p, []), key=lambda a: a.position) if topic == "predictions" else []
         for offset, log_ts, value, headers in _log(settings, settings.topic(topic), p, end):  # type: ignore[arg-type]
             while waiting and waiting[0].position <= offset:
                 adoption = waiting.pop(0)
                 recount.adopt(adoption.namespace, adoption.model, p, adoption.watermark)
-            recount.record((topic, p), offset, log_ts, value=value, headers=headers)
+            if (topic, p, offset) in undeclared:
+                recount.dead_record((topic, p), offset)
+            else:
+                recount.record((topic, p), offset, log_ts, value=value, headers=headers)
 
 
 def _log(settings: Settings, topic: str, partition: int, end: int) -> Iterable[tuple[int, int, bytes | None, Any]]:
