@@ -147,15 +147,16 @@ class Recount:
         self, place: tuple[str, int], offset: int, log_ts: int, *, value: bytes | None, headers: Headers = None
     ) -> None:
         """Count a record of a source topic; ``place`` is (topic, partition)."""
+        topic, partition = place
         try:
-            event = decode(place[0], value, headers)
+            event = decode(topic, value, headers)
             contract = self._check(event, log_ts)
         except Dead:
             self.dead_record(place, offset)
             return
         if event.kind == "progress":
-            if place[0] == "predictions":
-                self.adopt(event.namespace, event.model, place[1], event.event_time)
+            if topic == "predictions":
+                self.adopt(event.namespace, event.model, partition, event.event_time)
             return
         key = f"{event.namespace}/{event.model}/{event.prediction_id}".encode()
         if murmur2(key) % self._partitions != partition:
@@ -165,7 +166,7 @@ class Recount:
             self._tally(Place(event.namespace, event.model, contract.number, start, partition, "tally", "", name))
             return
         self.offsets.setdefault(place, set()).add(offset)
-        self.count(event, contract, place[1], log_ts)
+        self.count(event, contract, partition, log_ts)
 
     def dead_record(self, place: tuple[str, int], offset: int) -> None:
         """Count a record of a source topic that is dead, or was when it came: nobody had declared its model yet."""

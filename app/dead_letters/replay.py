@@ -1,8 +1,8 @@
 """``driftline dead-letters replay``: send letters again that fit by now, each once.
 
-A replay sends a letter's bytes, key and headers to the partition that they came from. It first judges them by today's
-specs, as stage 1 does, and sends only what would be accepted; what was sent is written down (``dead_letter_replays``)
-and not offered again. A crash in between sends it twice, and stage 1 counts it once: its id is the same.
+A replay sends a letter's bytes, key and headers to the partition of its id. It first judges them by today's specs, as
+stage 1 does, and sends only what would be accepted; what was sent is written down (``dead_letter_replays``) and not
+offered again. A crash in between sends it twice, and stage 1 counts it once: its id is the same.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +18,7 @@ from schemas.windows import from_ms
 from streams.aggregate.classify import accept
 from streams.aggregate.decode import Record, Refused
 from streams.aggregate.models import Models, ModelsReader
+from streams.aggregate.routing import partitions_of
 from warehouse.client import Warehouse
 
 REPLAY_HEADER = "driftline_replay"
@@ -94,6 +95,13 @@ def _problem(letter: Letter, models: Models, now: int) -> str:
     return ""
 
 
+def _home(letter: Letter, partitions: int) -> int:
+    """The partition of an event's id; a progress record has none and goes back to where it was."""
+    if not letter.prediction_id:
+        return letter.place[1]
+    return int(partitions_of([f"{letter.model}/{letter.prediction_id}".encode()], partitions)[0])
+
+
 def _send(
     settings: Settings, warehouse: Warehouse, fit: Sequence[Letter], now: Callable[[], int]
 ) -> list[tuple[Letter, Place | None]]:
@@ -112,13 +120,13 @@ def _send(
 
     producer = Producer(settings.producer())
     for letter in fit:
-        topic, partition, _ = letter.place
+        topic = letter.place[0]
         headers = [(name, value) for name, value in letter.headers if name != REPLAY_HEADER]
         producer.produce(
             settings.topic(topic),  # type: ignore[arg-type]
             letter.value,
             letter.key,
-            partition=partition,
+            partition=_home(letter, settings.source_partitions),
             headers=[*headers, (REPLAY_HEADER, letter.name.encode())],
             on_delivery=told(letter),
         )
