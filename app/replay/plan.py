@@ -68,7 +68,9 @@ def plan(document: Model, table: Predictions, own: Predictions | None, *, path: 
     if own is not None:
         reference = build(spec, own, len(own))
         with_reference = replace(record, reference=reference)
-        return Plan(namespace, model, spec, reference, "the reference table", first, (with_reference,))
+        return Plan(
+            namespace, model, spec, reference, f"{len(own):,} rows of the reference table", first, (with_reference,)
+        )
     rows, end = collected(table, document.spec)
     if rows == len(table):
         raise TableError(
@@ -78,7 +80,7 @@ def plan(document: Model, table: Predictions, own: Predictions | None, *, path: 
             "shorter, replay more rows, or give a reference of its own: --reference FILE"
         )
     reference = build(spec, table, rows)
-    where = f"the table's first {rows:,} rows, until {iso(end)}"
+    where = f"the table's first {rows:,} rows"
     second = record.next(reference=reference, effective_from=end, cause_id=content_id("replay", namespace, model))
     return Plan(namespace, model, spec, reference, where, end, (record, second))
 

@@ -109,6 +109,17 @@ class Result:
     moved: list[Moved]
 
     @property
+    def loss_name(self) -> str:
+        """What the labelled loss of the task is called."""
+        return "log-loss"
+
+    @staticmethod
+    def loss_of(tested: dict[str, Any]) -> float | None:
+        """The labelled loss of a tested window; None without enough labels."""
+        loss: float | None = tested["log_loss"]
+        return loss
+
+    @property
     def judged(self) -> list[dict[str, Any]]:
         """Windows that had a reference and predictions."""
         return [w for w in self.windows if w["window_start"] >= self.plan.judged_from and w["counted"]]

@@ -91,6 +91,12 @@ def run_replay(job: Job, *, as_json: bool) -> None:
         with _installation(job, console) as there:
             bar.remove_task(starting)
             found = replay(planning.result(), table, there, bar)
+    if job.report is not None:
+        from app.replay.report import render  # matplotlib takes a second to import
+
+        job.report.parent.mkdir(parents=True, exist_ok=True)
+        job.report.write_text(render(found, job.table.name), encoding="utf-8")
+        console.print(f"report: {job.report}", highlight=False)
     if as_json:
         json.dump(result.as_json(found, job.table.name), sys.stdout, indent=2)
         sys.stdout.write("\n")

@@ -45,7 +45,7 @@ def basis(found: Result) -> str:
     judged = found.judged
     return (
         f"{count(len(judged), 'window')} judged against {found.plan.reference_from} "
-        f"({found.plan.reference.rows:,} rows, {day(found.plan.reference.start)} to {day(found.plan.reference.end)})"
+        f"({day(found.plan.reference.start)} to {day(found.plan.reference.end)})"
     )
 
 
@@ -67,13 +67,13 @@ def _incidents(found: Result) -> Table:
 
 
 def _performance(found: Result) -> Table:
-    metrics = [name for name in QUALITY if any(name in numbers for numbers in found.performance.values())]
+    columns = metrics(found)
     rows = sorted(found.performance.items())
     more = f" (the last {SHOWN_WINDOWS} of {len(rows)}; all: --json or --report)" if len(rows) > SHOWN_WINDOWS else ""
     table = Table(title=f"Performance by window{more}", title_justify="left")
     table.add_column("window")
     table.add_column("version")
-    for name in ("labels", "coverage", *metrics):
+    for name in ("labels", "coverage", *columns):
         table.add_column(name, justify="right")
     for (start, version), numbers in rows[-SHOWN_WINDOWS:]:
         coverage = numbers.get("coverage")
@@ -82,7 +82,7 @@ def _performance(found: Result) -> Table:
             version,
             f"{numbers['n']:,.0f}",
             "" if coverage is None else f"{coverage:.0%}",
-            *(f"{numbers[name]:.4g}" if name in numbers else "" for name in metrics),
+            *(f"{numbers[name]:.4g}" if name in numbers else "" for name in columns),
         )
     return table
 
@@ -96,6 +96,11 @@ def _moved(found: Result) -> Table:
     for moved in found.moved:
         table.add_row(moved.feature, instant(moved.window_start), f"{moved.psi:.3f}", change(moved))
     return table
+
+
+def metrics(found: Result) -> list[str]:
+    """The metrics of the task that are worth a column."""
+    return [name for name in QUALITY if any(name in numbers for numbers in found.performance.values())]
 
 
 def change(moved: Moved) -> str:
