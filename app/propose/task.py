@@ -72,15 +72,16 @@ def infer(reader: Reader) -> Task:
 def _binary(reader: Reader, names: list[str]) -> Task:
     scores = reader.needed("score", probabilities)
     for column in ("label", "prediction"):
-        values = _text(reader, column)
-        if values is None or len(pc.unique(values.drop_null())) < 2:
+        values, kinds = _text(reader, column), set(names)
+        if values is None or not kinds:
             continue
-        kinds = set(names)
         for numeric, positive in (({"0", "1"}, "1"), ({"true", "false"}, "true")):
             if kinds <= numeric:
                 return Task("binary", positive, (), ("score",), f"score is the probability of {column} {positive}")
         means = {name: pc.mean(scores.filter(pc.equal(values, name))).as_py() for name in sorted(kinds)}
         means = {name: mean for name, mean in means.items() if mean is not None}
+        if len(means) < 2:
+            continue
         positive = max(means, key=lambda name: means[name])
         why = " and ".join(f"{mean:.3f} where {column} is {name}" for name, mean in means.items())
         return Task("binary", positive, (), ("score",), f"score is on average {why}")

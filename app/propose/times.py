@@ -75,7 +75,9 @@ def infer(reader: Reader) -> Timing:
 def window(rows: int, span: timedelta) -> timedelta:
     """The width of windows: a day, less when there would be few of them, more when they would hold too few rows."""
     wanted = next((width for width in reversed(WIDTHS) if width <= DAY and span / width >= ENOUGH_WINDOWS), WIDTHS[0])
-    return next((width for width in WIDTHS if width >= wanted and rows * (width / span) >= ENOUGH_ROWS), WIDTHS[-1])
+    return next(
+        (width for width in WIDTHS if width >= wanted and rows * min(1.0, width / span) >= ENOUGH_ROWS), WIDTHS[-1]
+    )
 
 
 def up(duration: timedelta, width: timedelta) -> timedelta:

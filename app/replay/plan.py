@@ -1,19 +1,18 @@
 """Under which name a table is replayed, by which spec, and against which reference."""
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
-from msgspec.structs import replace
+from msgspec.structs import replace as changed
 
+from app.replay.events import Labels, labels
 from app.replay.reference import build
 from app.table import Predictions, TableError
-from schemas.ids import canonical_json, content_id
+from schemas.ids import content_id
 from schemas.models import ModelRecord, Reference
-from schemas.spec import REPLAYS, Model, ModelSpec, milliseconds
+from schemas.spec import Model, ModelSpec, milliseconds
 from schemas.windows import iso
 
 MOST_WINDOWS = 20_000
@@ -27,6 +26,8 @@ class Plan:
     """What is published before the first event.
 
     Attributes:
+        labels: when each label of the table was known.
+        end: the event time (ms) that is promised at the end: every window is decided and tested by then.
         judged_from: start of the first window (ms) that has a reference.
         records: the model's generations, oldest first.
         reference_from: where the reference comes from, for a person.
@@ -35,13 +36,19 @@ class Plan:
     namespace: str
     model: str
     spec: ModelSpec
+    labels: Labels
+    end: int
     reference: Reference
     reference_from: str
     judged_from: int
     records: tuple[ModelRecord, ...]
 
+    def renamed(self, namespace: str, model: str, records: tuple[ModelRecord, ...]) -> "Plan":
+        """The same for another name; ``records`` are its generations."""
+        return replace(self, namespace=namespace, model=model, records=records)
 
-def plan(document: Model, table: Predictions, own: Predictions | None, *, path: Path, named: tuple[str, str]) -> Plan:
+
+def plan(document: Model, table: Predictions, own: Predictions | None, *, path: Path) -> Plan:
     """Decide how a table is replayed.
 
     Args:
@@ -49,7 +56,6 @@ def plan(document: Model, table: Predictions, own: Predictions | None, *, path: 
         table: what is replayed.
         own: rows of the owner's reference; None: the first rows of the table become one.
         path: of the table, for messages.
-        named: (namespace, model) to replay under.
 
     Raises:
         TableError: the table has more windows than make sense, or is too short to have a reference.
@@ -63,26 +69,47 @@ def plan(document: Model, table: Predictions, own: Predictions | None, *, path: 
             f"{path}: {iso(first)} to {iso(last)} are {windows:,} windows of {spec.windows.width}, at most "
             f"{MOST_WINDOWS:,} are replayed; make spec.windows.width wider, or replay a part of the table"
         )
-    namespace, model = named
+    known = labels(table, spec)
+    namespace, model = document.metadata.namespace, document.metadata.name
     record = ModelRecord(namespace, model, 0, 0, spec.model_dump(mode="json"), None, "")
     if own is not None:
-        reference = build(spec, own, len(own))
-        with_reference = replace(record, reference=reference)
-        return Plan(
-            namespace, model, spec, reference, f"{len(own):,} rows of the reference table", first, (with_reference,)
-        )
-    rows, end = collected(table, document.spec)
-    if rows == len(table):
-        raise TableError(
-            f"{path}: nothing is left to judge: the reference takes the first {spec.reference.rows:,} rows or "
-            f"{_days(spec.reference.collect)} (spec.reference), the table has {len(table):,} rows from "
-            f"{iso(int(table.event_time[0]))} to {iso(int(table.event_time[-1]))}; make spec.reference.collect "
-            "shorter, replay more rows, or give a reference of its own: --reference FILE"
-        )
-    reference = build(spec, table, rows)
-    where = f"the table's first {rows:,} rows"
-    second = record.next(reference=reference, effective_from=end, cause_id=content_id("replay", namespace, model))
-    return Plan(namespace, model, spec, reference, where, end, (record, second))
+        reference, start, where = build(spec, own, len(own)), first, f"{len(own):,} rows of the reference table"
+        records: tuple[ModelRecord, ...] = (changed(record, reference=reference),)
+    else:
+        rows, start = collected(table, document.spec)
+        if rows == len(table):
+            raise TableError(_nothing_left(path, table, document.spec))
+        reference, where = build(spec, table, rows), f"the table's first {rows:,} rows"
+        cause = content_id("replay", namespace, model)
+        records = record, record.next(reference=reference, effective_from=start, cause_id=cause)
+    return Plan(
+        namespace=namespace,
+        model=model,
+        spec=spec,
+        labels=known,
+        end=last_tick(table, known, spec),
+        reference=reference,
+        reference_from=where,
+        judged_from=start,
+        records=records,
+    )
+
+
+def last_tick(table: Predictions, known: Labels, spec: ModelSpec) -> int:
+    """End of the last window that must be decided: all windows are tested by then, and all labels have come."""
+    grid = spec.grid()
+    tested = grid.end(grid.start(int(table.event_time[-1]))) + milliseconds(spec.windows.label_maturity)
+    last = max([tested - 1, *known.time[-1:].tolist()])
+    return grid.end(grid.start(last))
+
+
+def _nothing_left(path: Path, table: Predictions, spec: ModelSpec) -> str:
+    return (
+        f"{path}: nothing is left to judge: the reference takes the first {spec.reference.rows:,} rows or "
+        f"{_days(spec.reference.collect)} (spec.reference), the table has {len(table):,} rows from "
+        f"{iso(int(table.event_time[0]))} to {iso(int(table.event_time[-1]))}; make spec.reference.collect shorter, "
+        "replay more rows, or give a reference of its own: --reference FILE"
+    )
 
 
 def replayed(spec: ModelSpec) -> ModelSpec:
@@ -110,18 +137,6 @@ def collected(table: Predictions, spec: ModelSpec) -> tuple[int, int]:
     if len(table) >= wanted.rows:
         end = min(end, grid.end(grid.start(int(table.event_time[wanted.rows - 1]))))
     return int(np.searchsorted(table.event_time, end)), end
-
-
-def shared_name(document: Model, files: Sequence[Path], told: object) -> tuple[str, str]:
-    """(namespace, model) of a replay on an installation that others use: a name for its content.
-
-    Two replays of the same thing have the same name, and so the same answer; others never meet.
-    """
-    digest = hashlib.sha256(canonical_json([document.model_dump(mode="json"), told]))
-    for path in files:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return REPLAYS, f"{document.metadata.name[:80]}.{digest.hexdigest()[:12]}"
 
 
 def _days(duration: timedelta) -> str:

@@ -54,7 +54,7 @@ def number(value: Any) -> str:
 
 
 _COURSE = (
-    "Event time, UTC. Grey: the reference's own windows. A loss is tested, and pages, only when its window's labels are "
+    "Event time, UTC. Grey: the reference's own windows. A loss is tested, and can page, when its window's labels are "
     "mature."
 )
 _MOVED = "Each judged window against the reference. Distances inform; none of them pages by itself."

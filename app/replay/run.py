@@ -3,23 +3,23 @@
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from app import wiring
-from app.replay import events, follow, plan, result, sender, show
+from app import documents, wiring
+from app.commands.common import PATIENCE, plainly
+from app.replay import follow, plan, result, sender, shared, show
+from app.replay.shared import Installation
 from app.stack import Stack, fresh
 from app.table import Predictions, read
-from schemas.settings import Settings
+from schemas.ids import canonical_json, sha256_hex
 from schemas.spec import Model
-from warehouse.client import Warehouse
 
 ROLES = ("aggregate", "monitor")
 
@@ -58,15 +58,6 @@ class Job:
     shared: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Installation:
-    """Where a replay runs; ``check`` raises :class:`SystemExit` when a role is beyond help."""
-
-    settings: Settings
-    warehouse: Warehouse
-    check: Callable[[], None]
-
-
 def run_replay(job: Job, *, as_json: bool) -> None:
     """Replay a table and tell what came of it.
 
@@ -74,23 +65,23 @@ def run_replay(job: Job, *, as_json: bool) -> None:
         SystemExit: there is no answer; the text says why and what to do.
     """
     console = Console(stderr=as_json)
-    document = Model.model_validate(yaml.safe_load(job.model.read_text(encoding="utf-8")))
+    document = model_of(job.model)
     table = read(job.table, document.spec, job.columns, timezone=job.timezone)
     own = None
     if job.reference is not None:
         own = read(job.reference, document.spec, job.columns, timezone=job.timezone)
     for note in table.notes:
         console.print(f"note: {note}", highlight=False)
-    names = document.metadata.namespace, document.metadata.name
-    if job.shared:
-        files = [job.table, *([job.reference] if job.reference else [])]
-        names = plan.shared_name(document, files, [sorted(job.columns.items()), job.timezone])
     with ThreadPoolExecutor(1) as pool, _bar(console) as bar:
-        planning = pool.submit(plan.plan, document, table, own, path=job.table, named=names)
+        planning = pool.submit(plan.plan, document, table, own, path=job.table)
         starting = bar.add_task("starting", total=None)
         with _installation(job, console) as there:
             bar.remove_task(starting)
-            found = replay(planning.result(), table, there, bar)
+            planned = planning.result()
+            with plainly(there.settings):
+                if job.shared:
+                    planned = shared.free(planned, _content(job, document), there)
+                found = replay(planned, table, there, bar)
     if job.report is not None:
         from app.replay.report import render  # matplotlib takes a second to import
 
@@ -107,35 +98,59 @@ def run_replay(job: Job, *, as_json: bool) -> None:
 
 
 def replay(planned: plan.Plan, table: Predictions, there: Installation, bar: Progress) -> result.Result:
-    """Publish, send, wait and read back.
+    """Publish, send, wait and read back; what was replayed to its end before is only read.
 
     Raises:
         SystemExit: Kafka did not take the events, or a stage does not go on.
     """
-    names = planned.namespace, planned.model
-    known = events.labels(table, planned.spec)
-    end = sender.last_tick(table, known, planned.spec)
+    names, end = (planned.namespace, planned.model), planned.end
+    events_in = len(table) + len(planned.labels.row)
     grid = planned.spec.grid()
-    total = (end - grid.start(int(table.event_time[0]))) // grid.width
-    sending = bar.add_task("records sent", total=len(table) + len(known.row))
-    deciding = bar.add_task("windows decided", total=total)
+    sending = bar.add_task("records sent", total=events_in)
+    deciding = bar.add_task("windows decided", total=(end - grid.start(int(table.event_time[0]))) // grid.width)
     follower = follow.Follower(
         there.warehouse, *names, check=there.check, told=lambda windows: bar.advance(deciding, windows)
     )
     if follower.reported() < end:
         for record in planned.records:
             wiring.publish_model(there.settings, record)
-        sending_to = sender.Sender(there.settings, *names, told=lambda records: bar.advance(sending, records))
-        sending_to.table(table, planned.spec, follower.counted)
+        with sender.Sender(there.settings, *names, told=lambda records: bar.advance(sending, records)) as sends:
+            sends.table(table, planned.labels, planned.spec, follower.counted)
+            sends.promise(end)
         follower.decided(end)
-    return result.read(there.warehouse, planned, len(table) + len(known.row))
+    return result.read(there.warehouse, planned, events_in)
+
+
+def model_of(path: Path) -> Model:
+    """The one model that a file declares.
+
+    Raises:
+        SystemExit: with every problem of the file, or when it declares none or several.
+    """
+    try:
+        found, problems = documents.read([path])
+    except documents.Unreadable as error:
+        raise SystemExit(str(error)) from None
+    if problems:
+        raise SystemExit("\n".join(map(str, problems)))
+    models = [document.resource for document in found if isinstance(document.resource, Model)]
+    if len(models) != 1:
+        raise SystemExit(f"{path}: {len(models)} documents of kind Model; a replay takes one")
+    return models[0]
+
+
+def _content(job: Job, document: Model) -> str:
+    """A hash of all that the answer depends on."""
+    told = [document.model_dump(mode="json"), sorted(job.columns.items()), job.timezone]
+    files = [job.table, *([job.reference] if job.reference else [])]
+    return sha256_hex(canonical_json([told, [sha256_hex(file.read_bytes()) for file in files]]))
 
 
 @contextmanager
 def _installation(job: Job, console: Console) -> Iterator[Installation]:
     if job.shared:
         settings = wiring.load_settings()
-        yield Installation(settings, wiring.open_warehouse(settings, patience=5.0), lambda: None)
+        yield Installation(settings, wiring.open_warehouse(settings, patience=PATIENCE), lambda: None)
         return
     with tempfile.TemporaryDirectory(prefix="driftline-replay-", ignore_cleanup_errors=True) as temporary:
         root = job.root or Path(temporary) / "stack"

@@ -6,20 +6,22 @@ counted.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Self
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from app.replay import events
+from app.replay.events import Labels
 from app.table import Predictions
 from schemas.events import Progress, SourceTopic, encode
 from schemas.settings import Settings
-from schemas.spec import ModelSpec, milliseconds
+from schemas.spec import ModelSpec
 from schemas.windows import from_ms
 
 CHUNK_ROWS = 250_000
 """A chunk is sent in less time than stage 1 takes a silent topic for idle."""
 
+_TELL_EVERY = 5_000
 _FLUSH_SECONDS = 120.0
 _ANSWER_SECONDS = 30.0
 
@@ -53,31 +55,41 @@ class Sender:
         )
         self.sent: dict[SourceTopic, int] = {"predictions": 0, "outcomes": 0}
 
-    def table(self, table: Predictions, spec: ModelSpec, counted: Callable[[Offsets], None]) -> int:
-        """Send predictions and labels, and the promise that there are no more.
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            # What is still waiting would be sent to brokers that go away now.
+            self._producer.purge()
+
+    def table(self, table: Predictions, known: Labels, spec: ModelSpec, counted: Callable[[Offsets], None]) -> None:
+        """Send predictions and labels.
 
         Args:
             table: what to send.
+            known: when its labels were known.
             spec: of the model.
             counted: waits until stage 1 has counted everything below the offsets.
-
-        Returns:
-            The event time (ms) that was promised: every window of the table ends, and is tested, by then.
 
         Raises:
             NotSent: the brokers did not acknowledge everything.
         """
-        known = events.labels(table, spec)
         for chunk in events.chunks(table, known, spec, CHUNK_ROWS):
             self._send("predictions", events.predictions(table, self._names, chunk.rows))
             counted(self._ends())
             self._send("outcomes", events.outcomes(table, known, self._names, chunk.labels))
-        end = last_tick(table, known, spec)
+
+    def promise(self, end: int) -> None:
+        """Promise in every partition that no event before ``end`` (ms) comes any more: the last windows close.
+
+        Raises:
+            NotSent: the brokers did not acknowledge it.
+        """
         body = encode(Progress(namespace=self._names[0], model=self._names[1], event_time=from_ms(end)))
         for topic, partition in self._partitions():
             self._producer.produce(self._settings.topic(topic), body, partition=partition, on_delivery=self._delivered)
         self._flush()
-        return end
 
     def _send(self, topic: SourceTopic, records: Iterable[events.Record]) -> None:
         name, produce, since = self._settings.topic(topic), self._producer.produce, 0
@@ -128,14 +140,3 @@ class Sender:
             }
         finally:
             consumer.close()
-
-
-_TELL_EVERY = 5_000
-
-
-def last_tick(table: Predictions, known: events.Labels, spec: ModelSpec) -> int:
-    """End of the last window that must be decided: all windows are tested by then, and all labels have come."""
-    grid = spec.grid()
-    tested = grid.end(grid.start(int(table.event_time[-1]))) + milliseconds(spec.windows.label_maturity)
-    last = max([tested - 1, *known.time[-1:].tolist()])
-    return grid.end(grid.start(last))
