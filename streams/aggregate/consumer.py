@@ -114,6 +114,8 @@ class Member:
         batches = self._sort(messages)
         if batches:
             self._process(batches)
+        for state in self._states.values():
+            state.pass_gaps()
         if self._due():
             self._checkpoint()
             self._breaker.check()
@@ -167,6 +169,8 @@ class Member:
             side = self._sides[topic]
             state.at_end[side] = error is not None
             offset = message.offset()
+            if error is not None and offset is not None:
+                state.ends[side] = offset
             if error is None and offset is not None and offset >= state.positions[side]:
                 log_ts, headers = message.timestamp()[1], _headers(message)
                 record = Record(SIDES[side], partition, offset, log_ts, message.value(), headers, message.key())

@@ -73,6 +73,7 @@ class State:
         partitions: how many source partitions there are; with one, nothing can be in the wrong one.
         astray: records that the next checkpoint sends on.
         at_end: whether the end of each log was reached.
+        ends: where that was.
         crossed: a watermark has passed the end of a window since the last checkpoint.
     """
 
@@ -93,7 +94,14 @@ class State:
     adoptions: list[Adoption] = field(default_factory=list)
     heard: dict[tuple[str, int], float] = field(default_factory=dict)
     at_end: list[bool] = field(default_factory=lambda: [False, False])
+    ends: list[int] = field(default_factory=lambda: [0, 0])
     crossed: bool = False
+
+    def pass_gaps(self) -> None:
+        """Move over what is no event at the end of a log: the mark that a producer's transaction leaves there."""
+        for side, at_end in enumerate(self.at_end):
+            if at_end:
+                self.positions[side] = max(self.positions[side], self.ends[side])
 
     def dirty(self) -> bool:
         """Whether there is anything that a checkpoint would make durable."""

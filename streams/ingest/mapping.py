@@ -1,6 +1,6 @@
 """From a record of a customer's topic to driftline's events, by the ``source:`` of the models that read the topic."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -64,11 +64,11 @@ class PredictionRule(Rule):
 
     kind = "predictions"
 
-    def __init__(self, namespace: str, model: str, part: PredictionSource, spec: ModelSpec) -> None:
+    def __init__(self, namespace: str, model: str, part: PredictionSource, specs: Sequence[ModelSpec]) -> None:
         super().__init__(namespace, model, part, "predictions")
-        self._declared = {feature.name for feature in spec.features}
+        self._declared = {feature.name for spec in specs for feature in spec.features}
         self._version = self._place("version", part.version)
-        self._features = self._object("features", part.features)
+        self._features = self._object("features", _features_of(specs, part.features))
         self._scores = self._object("scores", part.scores) if part.scores is not None else None
         self._segments = self._places("segments", part.segments)
         self._optional = {
@@ -130,14 +130,34 @@ class OutcomeRule(Rule):
         return self._checked(Outcome, fields)
 
 
-def rules_of(namespace: str, model: str, spec: ModelSpec) -> list[Rule]:
-    """The rules that a model's spec declares; none without a ``source``."""
+def rules_of(namespace: str, model: str, specs: Sequence[ModelSpec]) -> list[Rule]:
+    """The rules that a model declares; none without a ``source``.
+
+    Args:
+        namespace: of the model.
+        model: its name.
+        specs: of its generations, oldest first. The newest says how records are read, from its publication on, so that
+            a mapping can be mended at once. Only features that it no longer has are still taken as before: the windows
+            of an earlier generation may be open, and would see them vanish.
+    """
     rules: list[Rule] = []
-    if spec.source is not None and spec.source.predictions is not None:
-        rules.append(PredictionRule(namespace, model, spec.source.predictions, spec))
-    if spec.source is not None and spec.source.outcomes is not None:
-        rules.append(OutcomeRule(namespace, model, spec.source.outcomes))
+    source = specs[-1].source
+    if source is not None and source.predictions is not None:
+        rules.append(PredictionRule(namespace, model, source.predictions, specs))
+    if source is not None and source.outcomes is not None:
+        rules.append(OutcomeRule(namespace, model, source.outcomes))
     return rules
+
+
+def _features_of(specs: Sequence[ModelSpec], newest: str | Places) -> str | Places:
+    if isinstance(newest, str):
+        return newest
+    parts = [spec.source.predictions for spec in specs if spec.source is not None]
+    places: Places = {}
+    for part in parts:
+        if part is not None and not isinstance(part.features, str):
+            places |= part.features
+    return places | newest
 
 
 class Ready(Struct, frozen=True):

@@ -1,15 +1,11 @@
 """Which topics the models ask for, and by which rules: the newest generation of every model's spec."""
 
-import msgspec
 import structlog
-from pydantic import ValidationError
 
 from bus.compacted import CompactedReader
-from schemas.models import ModelRecord
-from schemas.partials import model_key
+from bus.generations import Declared
 from schemas.settings import Settings
 from schemas.source import RecordFormat
-from schemas.spec import ModelSpec
 from streams.ingest.mapping import Rule, formats_of, rules_of
 
 log = structlog.get_logger()
@@ -28,29 +24,16 @@ class Sources:
         self.rules: dict[str, list[Rule]] = {}
         self.from_now_on: set[str] = set()
         self._own = f"{settings.topic_prefix}."
-        self._newest: dict[str, tuple[int, ModelSpec]] = {}
+        self._declared = Declared()
         self._reader = CompactedReader(settings, "models")
-        self._decoder = msgspec.json.Decoder(ModelRecord)
 
     def read(self) -> None:
         """Learn what was published since the last time.
 
-        A record that cannot be used is said and left out, as all stages do: what was known stays in effect.
-
         Raises:
             KafkaException: the broker does not answer.
         """
-        entries = self._reader.read()
-        for entry in entries:
-            try:
-                record = self._decoder.decode(entry.value or b"")
-                key = model_key(record.namespace, record.model)
-                known = self._newest.get(key)
-                if known is None or record.generation >= known[0]:
-                    self._newest[key] = record.generation, record.parsed()
-            except (msgspec.DecodeError, ValidationError) as error:
-                log.error("ingest.model_invalid", place=f"models/{entry.partition}/{entry.offset}", error=str(error))
-        if entries:
+        if self._declared.learn(self._reader.read()):
             self._build()
 
     def close(self) -> None:
@@ -60,11 +43,12 @@ class Sources:
     def _build(self) -> None:
         self.rules, self.from_now_on = {}, set()
         asked: dict[str, set[str]] = {}
-        for key, (_, spec) in sorted(self._newest.items()):
+        for key in self._declared.models():
             namespace, model = key.split("/", 1)
-            for rule in rules_of(namespace, model, spec):
+            specs = [record.parsed() for record in self._declared.generations(namespace, model)]
+            for rule in rules_of(namespace, model, specs):
                 self.rules.setdefault(rule.topic, []).append(rule)
-                asked.setdefault(rule.topic, set()).add(spec.source.start if spec.source else "")
+                asked.setdefault(rule.topic, set()).add(specs[-1].source.start if specs[-1].source else "")
         # Whoever asks for the history gets it: for the others these are events like any.
         self.from_now_on = {topic for topic, starts in asked.items() if starts == {"latest"}}
         for topic, rules in list(self.rules.items()):

@@ -19,7 +19,7 @@ FORMATS = Formats(Settings())
 
 def mapped(document: dict[str, Any], topic: str = "shop.decisions", **source: Any) -> Mapped:
     spec = model(**source).spec
-    rules = [rule for rule in rules_of("payments", "fraud", spec) if rule.topic == topic]
+    rules = [rule for rule in rules_of("payments", "fraud", [spec]) if rule.topic == topic]
     body = FORMATS.decode("json", topic, json.dumps(document).encode())
     return map_record(rules, Source(body, VERSION))
 
@@ -168,9 +168,25 @@ def test_a_time_that_is_none_is_shown(value: Any, said: str) -> None:
     assert said in refusal(decision(1, at=value), predictions={"time": {"path": "at", "format": "epoch_ms"}})
 
 
+def test_a_feature_that_is_no_longer_declared_is_still_sent_for_windows_that_are_open() -> None:
+    before = model().spec
+    features = tuple(feature for feature in before.features if feature.name != "country")
+    assert before.source is not None
+    assert before.source.predictions is not None
+    places = {"amount": "answer.ms", "returning": "request.customer.orders[0].paid"}
+    part = before.source.predictions.model_copy(update={"features": places})
+    after = before.model_copy(
+        update={"features": features, "source": before.source.model_copy(update={"predictions": part})}
+    )
+    (rule, _) = rules_of("payments", "fraud", [before, after])
+    (event,) = map_record([rule], Source(decision(1), VERSION)).events
+    found = msgspec.json.decode(event.body, type=Prediction)
+    assert found.features == {"amount": 3.5, "country": "DE", "returning": True}
+
+
 def test_a_missing_header_is_named() -> None:
     spec = model().spec
-    (refused,) = map_record(rules_of("payments", "fraud", spec)[:1], Source(decision(1), None)).refused
+    (refused,) = map_record(rules_of("payments", "fraud", [spec])[:1], Source(decision(1), None)).refused
     assert "header model-version: the record has no such header" in refused.detail
 
 

@@ -57,7 +57,7 @@ def event(formats: Formats, format_: Any, value: bytes) -> dict[str, Any]:
         "latency_ms": None,
         "segments": {},
     }
-    (rule, _) = rules_of("payments", "fraud", model(predictions=predictions).spec)
+    (rule, _) = rules_of("payments", "fraud", [model(predictions=predictions).spec])
     found = map_record([rule], Source(formats.decode(format_, TOPIC, value), None))
     assert found.refused == []
     made: dict[str, Any] = json.loads(found.events[0].body)
