@@ -105,6 +105,17 @@ def status(
 
 
 @app.command()
+def sources(as_json: JsonOption = False) -> None:
+    """Show what was read from customers' own topics (spec.source), and what became of it."""
+    wiring.configure_logging(quiet=True)
+    from app import sources as command
+
+    settings = wiring.load_settings()
+    with plainly(settings):
+        command.command(settings, as_json=as_json)
+
+
+@app.command()
 def sql(
     query: Annotated[str, typer.Argument(help="A ClickHouse statement.")],
     as_json: JsonOption = False,

@@ -84,6 +84,13 @@ class Line:
         stage = status.late_stage(status.reported_through)
         return f"decided through {_instant(status.decided_through)}, waiting for the {stage}"
 
+    @property
+    def misrouted(self) -> str:
+        """That a producer of the last window partitions otherwise than driftline; empty when none does."""
+        last = self.status.last_window
+        n = sum(events for name, events in last.items() if name.endswith(".misrouted"))
+        return f"{n:,} events of the last window came in the wrong partition (docs/quickstart.md, keys)" if n else ""
+
 
 def lines(warehouse: Warehouse) -> list[Line]:
     """Every model that stage 1 has seen, with its open incidents."""
@@ -115,6 +122,8 @@ def show(found: list[Line], lag: Lag, console: Console, now: int) -> None:
     for line in found:
         if line.waiting:
             console.print(f"{model_key(*line.key)}: {line.waiting}", markup=False)
+        if line.misrouted:
+            console.print(f"{model_key(*line.key)}: {line.misrouted}", markup=False, soft_wrap=True)
     for entry in sorted((e for line in found for e in line.open), key=lambda e: (e.severity != "critical", -e.opened)):
         console.print()
         console.print(incidents.line(entry, now), markup=False, soft_wrap=True)

@@ -106,3 +106,12 @@ def test_an_empty_installation_says_so(clickhouse: Client) -> None:
     empty = Warehouse(clickhouse, patience=30)
     migrate(empty)
     assert "no model has been counted yet" in screen(overview.lines(empty), {})[0]
+
+
+def test_a_producer_with_another_partitioner_is_noticed(warehouse: Warehouse) -> None:
+    (line,) = overview.lines(warehouse)
+    tallies = line.status.last_window | {"predictions.misrouted": 1_200, "outcomes.misrouted": 34}
+    found = replace(line, status=replace(line.status, last_window=tallies))
+    (row,) = [row for row in screen([found], {}) if "partition" in row]
+    assert row.endswith(": 1,234 events of the last window came in the wrong partition (docs/quickstart.md, keys)")
+    assert "predictions.misrouted" in " ".join(screen([found], {}, model=True))
