@@ -12,7 +12,7 @@ import msgspec
 
 from bus import generations
 from bus.teams import publish_team, read_teams
-from schemas.lifecycle import Report
+from schemas.lifecycle import AuditRow, Report
 from schemas.models import ModelRecord, Reference, TeamRecord
 from schemas.partials import ALL, model_key
 from schemas.settings import Settings
@@ -121,8 +121,8 @@ class Owner:
             before[:] = known
             if known and reference is None and known[-1].parsed() == model.spec:
                 return known[-1]
-            if same := next((record for record in known if cause_id and record.cause_id == cause_id), None):
-                return same
+            if known and cause_id and known[-1].cause_id == cause_id:
+                return known[-1]
             _refuse(model.spec, known, counted)
             if not known:
                 number = counted.generation + 1 if counted.newest is not None else 0
@@ -143,10 +143,14 @@ class Owner:
             raise AssertionError("a document always has something to say")
         old = before[-1] if before else None
         action = "created" if old is None else "unchanged" if record in before else "configured"
-        if not self._dry_run:
-            self._warehouse.insert(AUDIT, [record.audit().row()])
+        self.record(record.audit())
         notes = (*self._unknown_team(model), *changes(old, record), *self._simulated(record, counted))
         return Applied(f"model {model_key(namespace, name)}", action, record.generation, record.effective_from, notes)
+
+    def record(self, row: AuditRow) -> None:
+        """Write a row of the audit log, unless nothing is to be changed; it may be written again."""
+        if not self._dry_run:
+            self._warehouse.insert(AUDIT, [row.row()])
 
     def counted(self, namespace: str, model: str) -> Counted:
         """What has been counted and reported of a model."""

@@ -25,36 +25,42 @@ _ARROW = {"number": pa.float64(), "string": pa.string(), "boolean": pa.bool_()}
 
 # FINAL first, then the offsets: a replayed row carries the verdict of the checkpoint that decided on it.
 # An id stays in its partition, so "earliest" is the smallest offset.
-_SQL = """
-SELECT
-    p.prediction_id AS prediction_id, toUnixTimestamp64Milli(p.event_time) AS event_time, p.version AS version,
-    p.score AS score, o.positive AS label,
-    JSONExtract(p.segments, {segment_type:String}) AS segments,
-    JSONExtract(p.features, {feature_type:String}) AS features
-FROM
-(
-    SELECT prediction_id, `partition`, `offset`, version, event_time, score, segments, features
+SERVED = """
+    SELECT
+        prediction_id, `partition`, `offset`, version, event_time, verdict,
+        prediction, score, scores, segments, features
     FROM raw_predictions FINAL
     WHERE namespace = {namespace:String} AND model = {model:String}
         AND verdict != 'duplicate' AND role != 'shadow'
         AND `offset` < transform(`partition`, {partitions:Array(UInt16)}, {predictions:Array(UInt64)}, toUInt64(0))
         AND event_time >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
-        AND event_time < fromUnixTimestamp64Milli({at:Int64}, 'UTC')
+        AND event_time < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
     ORDER BY prediction_id, `offset`
     LIMIT 1 BY prediction_id
-) AS p
-INNER JOIN
-(
-    SELECT prediction_id, event_time, positive
+"""
+"""The first served prediction of each id, as of the offsets, of event time in [``start``, ``end``)."""
+
+LABELS = """
+    SELECT prediction_id, event_time, label, positive
     FROM raw_outcomes FINAL
     WHERE namespace = {namespace:String} AND model = {model:String} AND verdict = 'counted'
         AND `offset` < transform(`partition`, {partitions:Array(UInt16)}, {outcomes:Array(UInt64)}, toUInt64(0))
     ORDER BY prediction_id, `offset`
     LIMIT 1 BY prediction_id
-) AS o ON o.prediction_id = p.prediction_id
-WHERE o.positive IS NOT NULL AND o.event_time < fromUnixTimestamp64Milli({at:Int64}, 'UTC')
-ORDER BY event_time, prediction_id
 """
+"""The first label of each id, as of the offsets."""
+
+_SQL = f"""
+SELECT
+    p.prediction_id AS prediction_id, toUnixTimestamp64Milli(p.event_time) AS event_time, p.version AS version,
+    p.score AS score, o.positive AS label,
+    JSONExtract(p.segments, {{segment_type:String}}) AS segments,
+    JSONExtract(p.features, {{feature_type:String}}) AS features
+FROM ({SERVED}) AS p
+INNER JOIN ({LABELS}) AS o ON o.prediction_id = p.prediction_id
+WHERE o.positive IS NOT NULL AND o.event_time < fromUnixTimestamp64Milli({{at:Int64}}, 'UTC')
+ORDER BY event_time, prediction_id
+"""  # noqa: S608  all parts are ours
 
 
 def read(warehouse: Warehouse, request: Request, spec: ModelSpec) -> pa.Table:
@@ -67,22 +73,26 @@ def read(warehouse: Warehouse, request: Request, spec: ModelSpec) -> pa.Table:
         [``history_from``, ``at``), the label's below ``at``, which is as far as the watermarks vouch for; the offsets
         are below ``as_of``.
     """
+    found = warehouse.arrow(_SQL, parameters(request, spec)).combine_chunks()
+    columns = typed(found, spec)
+    return pa.table(columns | {"label": found["label"].cast(pa.int8())})
+
+
+def parameters(request: Request, spec: ModelSpec) -> dict[str, Any]:
+    """Of the queries for a request: whose rows, of what time, as of which offsets, and what is read from their JSON."""
     partitions = sorted(request.as_of, key=int)
-    found = warehouse.arrow(
-        _SQL,
-        {
-            "namespace": request.namespace,
-            "model": request.model,
-            "segment_type": _tuple_type([(tag, "String") for tag in spec.segments]),
-            "feature_type": _tuple_type([(f.name, _CLICKHOUSE[f.kind]) for f in spec.features]),
-            "partitions": [int(p) for p in partitions],
-            "predictions": [request.as_of[p][0] for p in partitions],
-            "outcomes": [request.as_of[p][1] for p in partitions],
-            "start": request.history_from,
-            "at": request.at,
-        },
-    )
-    return _typed(found.combine_chunks(), spec)
+    return {
+        "namespace": request.namespace,
+        "model": request.model,
+        "segment_type": _tuple_type([(tag, "String") for tag in spec.segments]),
+        "feature_type": _tuple_type([(f.name, _CLICKHOUSE[f.kind]) for f in spec.features]),
+        "partitions": [int(p) for p in partitions],
+        "predictions": [request.as_of[p][0] for p in partitions],
+        "outcomes": [request.as_of[p][1] for p in partitions],
+        "start": request.history_from,
+        "end": request.at,
+        "at": request.at,
+    }
 
 
 def _tuple_type(members: Sequence[tuple[str, str]]) -> str:
@@ -95,8 +105,8 @@ def _tuple_type(members: Sequence[tuple[str, str]]) -> str:
     return f"Tuple({', '.join(f'`{name or chr(0xB7)}` Nullable({kind})' for name, kind in escaped)})"
 
 
-def _typed(found: pa.Table, spec: ModelSpec) -> pa.Table:
-    """Fixed column types, whatever Arrow types the server chose for the same values."""
+def typed(found: pa.Table, spec: ModelSpec) -> dict[str, Any]:
+    """Columns of fixed types, all but the label's, whatever Arrow types the server chose for the same values."""
     grid = spec.grid()
     event_time = found["event_time"].cast(pa.int64()).to_numpy()
     columns: dict[str, Any] = {
@@ -105,13 +115,12 @@ def _typed(found: pa.Table, spec: ModelSpec) -> pa.Table:
         "window_start": event_time - (event_time - grid.offset) % grid.width,
         "version": found["version"].cast(pa.string()),
         "score": found["score"].cast(pa.float64()),
-        "label": found["label"].cast(pa.int8()),
     }
     for place, tag in enumerate(spec.segments, start=1):
         columns[SEGMENT + tag] = pc.struct_field(found["segments"], [place]).cast(pa.string())
     for place, feature in enumerate(spec.features, start=1):
         columns[FEATURE + feature.name] = pc.struct_field(found["features"], [place]).cast(_ARROW[feature.kind])
-    return pa.table(columns)
+    return columns
 
 
 def to_parquet(table: pa.Table) -> bytes:

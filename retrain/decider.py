@@ -12,11 +12,11 @@ from detectors import gate
 from retrain import examine, machine, paired
 from retrain.answers import find_answer
 from retrain.judge import Finding
-from retrain.machine import Effects, Tick
+from retrain.machine import Baseline, Effects, Tick
 from retrain.models import ModelBook, UnknownGeneration
 from retrain.paired import Observation
 from retrain.state import Contender, State, public
-from retrain.store import Store
+from retrain.store import BlobError, Store
 from schemas.ids import canonical_json
 from schemas.lifecycle import Candidate, Report, Request, Rollout
 from schemas.models import ModelRecord
@@ -115,7 +115,7 @@ class Decider:
         state, effects = machine.step(held.state, spec.gate, tick, self._judge)
         outbox = Outbox(
             rollout=public(state, report.at),
-            record=self._first_generation(spec, report, state, effects.first) if effects.first else None,
+            record=self._generation(spec, report, effects.baseline) if effects.baseline else None,
         )
         self._record(key, tick, state, effects, outbox)
         held.state, held.at, held.width = state, report.at, milliseconds(spec.windows.width)
@@ -180,20 +180,25 @@ class Decider:
             as_of=report.as_of,
         )
 
-    def _first_generation(self, spec: ModelSpec, report: Report, state: State, first: Contender) -> ModelRecord:
-        """The generation that begins with the first champion: the same spec, and now a reference.
+    def _generation(self, spec: ModelSpec, report: Report, baseline: Baseline) -> ModelRecord | None:
+        """The generation that begins with a reference: the same spec, and what was normal.
 
-        One step makes one generation: if another process took this step and published its record, before it died or
-        lost the partition, it is this one, and not the one before the next.
+        One cause makes one generation: if another process took this step and published its record, before it died or
+        lost the partition, it is this one, and not the one before the next. None when the reference cannot be had.
         """
         known = self._models.generations(report.namespace, report.model)
         for record in known:
-            if record.cause_id == state.step_id:
+            if record.cause_id == baseline.cause_id:
                 return record
+        try:
+            reference = examine.reference(self._store, baseline.manifest)
+        except (BlobError, examine.NoReference) as error:
+            log.error("rollout.no_reference", cause=baseline.cause_id, error=str(error))
+            return None
         return known[-1].next(
-            reference=examine.reference(self._store, first.manifest),
+            reference=reference,
             effective_from=first_uncounted(self._warehouse, report, milliseconds(spec.windows.width)),
-            cause_id=state.step_id,
+            cause_id=baseline.cause_id,
         )
 
     def _record(self, key: ModelKey, tick: Tick, state: State, effects: Effects, outbox: Outbox) -> None:

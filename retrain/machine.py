@@ -38,18 +38,25 @@ class Tick(Struct, frozen=True):
     answers: tuple[tuple[Request, Candidate], ...] = ()
 
 
+class Baseline(Struct, frozen=True):
+    """A reference that a generation is to carry: the manifest that names it, and why."""
+
+    manifest: str
+    cause_id: str
+
+
 class Effects(Struct, frozen=True):
     """What is to be recorded, and then told.
 
     Attributes:
         audit: verdicts and rollout steps, each naming its cause.
         trial: the pair after its observation, for the record; None when nothing was observed.
-        first: the first champion, whose reference begins a new generation of the model.
+        baseline: whose reference begins a new generation of the model: the first champion's, or one that was collected.
     """
 
     audit: tuple[AuditRow, ...] = ()
     trial: Trial | None = None
-    first: Contender | None = None
+    baseline: Baseline | None = None
 
 
 Judge = Callable[[Request, Candidate, Contender | None], Finding]
@@ -70,10 +77,13 @@ def step(state: State, spec: GateSpec, tick: Tick, judge: Judge) -> tuple[State,
         run.observe(tick.observation)
     run.gate()
     for request, candidate in tick.answers:
-        run.answer(request, candidate, judge)
+        if request.reason == "reference":
+            run.collected(candidate)
+        else:
+            run.answer(request, candidate, judge)
     answered = {request.id for request, _ in tick.answers}
     pending = tuple(r for r in (*state.pending, *tick.requests) if r.id not in answered)
-    return replace(run.state, pending=pending), Effects(tuple(run.audit), run.observed, run.first)
+    return replace(run.state, pending=pending), Effects(tuple(run.audit), run.observed, run.baseline)
 
 
 def due(state: State, requests: tuple[Request, ...], at: int) -> tuple[Request, ...]:
@@ -103,7 +113,7 @@ class _Run:
         self.at = at
         self.audit: list[AuditRow] = []
         self.observed: Trial | None = None
-        self.first: Contender | None = None
+        self.baseline: Baseline | None = None
 
     def observe(self, seen: Observation) -> None:
         """Bet on one window; one with too few pairs is no observation."""
@@ -166,8 +176,8 @@ class _Run:
         if finding.outcome != "pass":
             return
         if champion is None:
-            self.first = contender
             self._settle("first champion", contender, verdict)
+            self.baseline = Baseline(candidate.manifest, self.state.step_id)
             return
         margin = self.spec.margin_schedule if request.reason == "schedule" else self.spec.margin_cause
         if guarded is not None:
@@ -176,6 +186,11 @@ class _Run:
         if self.state.trial is not None:
             self._verdict("shadow", "inconclusive", f"superseded by {candidate.version} before a decision")
         self._begin(verdict.id, "start shadow", "shadow", (contender, champion), margin)
+
+    def collected(self, candidate: Candidate) -> None:
+        """Take a reference of a model that is trained elsewhere: nobody is judged, and nobody's traffic changes."""
+        if candidate.status == "ready":
+            self.baseline = Baseline(candidate.manifest, candidate.id)
 
     def _wait(self, newer: Waiting) -> None:
         older = self.state.waiting

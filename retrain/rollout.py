@@ -21,6 +21,7 @@ from retrain.store import Store
 from schemas.lifecycle import Candidate, Report
 from schemas.partials import model_key
 from schemas.settings import Settings
+from schemas.tables import AUDIT
 from warehouse.client import Warehouse
 
 log = structlog.get_logger()
@@ -39,7 +40,7 @@ def create_app(settings: Settings, warehouse: Warehouse, store: Store) -> faust.
     candidates = app.topic(settings.topic("candidates"), key_type=bytes, value_type=bytes)
     # A doorbell is answered for as long as it takes; a call that gives up soon lets a stop be heard in between.
     impatient = Warehouse(warehouse.client, patience=_PATIENCE_SECONDS)
-    bell = _Bell(Decider(settings, impatient, store), _teller(app, settings))
+    bell = _Bell(Decider(settings, impatient, store), _teller(app, settings, impatient))
 
     @app.agent(reports, name="rollout.reports")
     async def on_report(stream: Any) -> None:
@@ -58,13 +59,15 @@ def create_app(settings: Settings, warehouse: Warehouse, store: Store) -> faust.
     return app
 
 
-def _teller(app: faust.App, settings: Settings) -> Callable[[Outbox], Awaitable[None]]:
+def _teller(app: faust.App, settings: Settings, warehouse: Warehouse) -> Callable[[Outbox], Awaitable[None]]:
     rollouts = app.topic(settings.topic("rollouts"), key_type=bytes, value_type=bytes)
 
     async def tell(outbox: Outbox) -> None:
         """Send and wait for the brokers: the generation first, since the rollout lets its first event come."""
         if outbox.record is not None:
-            await asyncio.to_thread(publish, settings, outbox.record)
+            published = await asyncio.to_thread(publish, settings, outbox.record)
+            if published is not None:
+                await asyncio.to_thread(warehouse.insert, AUDIT, [published.audit().row()])
         key = model_key(outbox.rollout.namespace, outbox.rollout.model).encode()
         await (await rollouts.send(key=key, value=msgspec.json.encode(outbox.rollout)))
 

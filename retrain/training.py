@@ -7,8 +7,9 @@ from contextlib import suppress
 
 import msgspec
 import pyarrow as pa
+from msgspec.structs import replace
 
-from retrain import dataset
+from retrain import collecting, dataset
 from retrain.answers import candidate_id
 from retrain.fitting import Job, Limits, Result
 from retrain.models import ModelBook, UnknownGeneration
@@ -53,6 +54,8 @@ class Training:
         except UnknownGeneration as error:
             # Whoever asked has read it, so it was deleted since.
             return _answer(request, "", error=str(error))
+        if request.reason == "reference":
+            return self._collect(spec)
         table = dataset.read(self._warehouse, request, spec)
         snapshot = self._store.put(dataset.to_parquet(table))
         first = request.reason == "bootstrap"
@@ -72,6 +75,15 @@ class Training:
             return _answer(request, snapshot, error=str(error))
         manifest = self._store.put(_manifest(request, job, result, parent=_parent(request, table)))
         return _answer(request, snapshot, result=result, manifest=manifest)
+
+    def _collect(self, spec: ModelSpec) -> Candidate:
+        """A reference is asked for: no version comes of it."""
+        try:
+            found = collecting.collect(self._warehouse, self._store, self._request, spec)
+        except collecting.NoRows as error:
+            return _answer(self._request, "", error=str(error))
+        answer = _answer(self._request, found.snapshot, error="")
+        return replace(answer, status="ready", manifest=found.manifest, rows=found.rows)
 
     def _fit(self, job: Job, spec: ModelSpec) -> Result:
         """Run the fit's process within its limits.
@@ -135,7 +147,7 @@ def _answer(
         request_id=request.id,
         namespace=request.namespace,
         model=request.model,
-        version=str(request.ordinal),
+        version="" if request.reason == "reference" else str(request.ordinal),
         status="ready" if result else "error",
         error=error,
         manifest=manifest,

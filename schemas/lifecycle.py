@@ -218,7 +218,7 @@ class Rollout(Struct, frozen=True):
     step_id: str
 
 
-AuditKind = Literal["generation", "incident", "request", "snapshot", "candidate", "verdict", "rollout"]
+AuditKind = Literal["registration", "generation", "incident", "request", "snapshot", "candidate", "verdict", "rollout"]
 
 
 class AuditRow(Struct, frozen=True):

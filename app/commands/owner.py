@@ -12,6 +12,7 @@ import typer
 
 from app import wiring
 from app.commands.common import PATIENCE, JsonOption, plainly, warehouse
+from app.commands.history import ColumnOption, ZoneOption
 
 if TYPE_CHECKING:
     from app.documents import Document
@@ -170,8 +171,66 @@ def delete(
     )
 
 
+model_app = typer.Typer(help="Models that are trained elsewhere.", no_args_is_help=True)
+
+
+@model_app.command()
+def register(
+    *,
+    version: Annotated[str, typer.Option(help="Version that answered the rows, as the services send it.")],
+    reference: Annotated[
+        Path, typer.Option(help="Parquet or CSV: event_time, scores or predictions, features, label.")
+    ],
+    model: Annotated[str | None, typer.Option(help="A declared model, as name or namespace/name.")] = None,
+    file: Annotated[Path | None, typer.Option("-f", "--file", help="Or its document, which is applied too.")] = None,
+    column: ColumnOption = None,
+    tz: ZoneOption = None,
+    start: FromOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Register a champion: the rows of a file become what its windows are compared with, as a new generation.
+
+    Take rows that the model has not learned from: losses on its training data would make every later window look bad.
+    """
+    wiring.configure_logging(quiet=True)
+    from dataclasses import asdict
+
+    from app import register as command
+    from app.declare import Owner, Refused
+    from app.table import parse_columns
+    from schemas.spec import Model
+    from schemas.windows import to_ms
+
+    if (model is None) == (file is None):
+        raise SystemExit("name the model one way: --model NAME of a declared one, or -f model.yaml")
+    documents = _read([file], as_json=as_json) if file is not None else []
+    columns = parse_columns(column or [])
+    settings = wiring.load_settings()
+    with plainly(settings):
+        house = wiring.prepare(settings, patience=PATIENCE)
+        try:
+            if model is not None:
+                first, slash, second = model.partition("/")
+                document = command.declared(settings, *((first, second) if slash else ("default", model)))
+            else:
+                found = [document.resource for document in documents if isinstance(document.resource, Model)]
+                if len(found) != 1:
+                    raise SystemExit(f"{file}: {len(found)} documents of kind Model; give a file with exactly one")
+                (document,) = found
+            owner = Owner(settings, house, int(time.time() * 1000))
+            at = None if start is None else to_ms(_utc(start))
+            applied = command.register(
+                owner, document, version=version, path=reference, columns=columns, timezone=tz, start=at
+            )
+        except Refused as refused:
+            print(refused, file=sys.stderr)
+            raise typer.Exit(1) from None
+    print(json.dumps(asdict(applied)) if as_json else applied)
+
+
 def add_to(app: typer.Typer) -> None:
     """Hang the commands into the ``driftline`` command."""
+    app.add_typer(model_app, name="model")
     app.command()(validate)
     app.command()(apply)
     app.command()(get)

@@ -91,7 +91,7 @@ CREATE TABLE IF NOT EXISTS audit
 (
     namespace  LowCardinality(String),
     model      LowCardinality(String),
-    kind       LowCardinality(String) COMMENT 'generation, incident, request, snapshot, candidate, verdict, rollout',
+    kind       LowCardinality(String) COMMENT 'registration, generation, incident, request, snapshot, candidate, verdict, rollout',
     id         String,
     cause_id   String,
     version    LowCardinality(String),

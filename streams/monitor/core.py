@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from schemas.lifecycle import PerformanceWindow, Report
 from schemas.partials import ALL, PartialMessage
-from streams.monitor import conditions, context, life, page, requests, rules
+from streams.monitor import collecting, conditions, context, life, page, requests, rules
 from streams.monitor.close import Metric, closed, traffic, unclean
 from streams.monitor.generations import Generations
 from streams.monitor.held import Held
@@ -90,9 +90,11 @@ class ModelMonitor:
         found = conditions.find(held, generation, start, served, run) | found_by_rules
         team = generation.spec.team
         incident, quiet = life.update(before.incident, before.quiet, found, **who, team=team, at=at)
+        counted = traffic(held, start)[ALL]
         state = replace(
             before,
             at=at,
+            rows=before.rows + counted,
             seqs={str(partition): mark.seq for partition, mark in marks.items()},
             run=run,
             tested=newest,
@@ -100,10 +102,11 @@ class ModelMonitor:
             quiet=quiet,
         )
 
-        # 5. Decide on a request.
+        # 5. Decide on a request: for a training, or, where nothing is trained, for a reference.
         request, state = requests.ask(
             state, generations.at(at), found=found, incident=incident, marks=marks, **who, at=at
         )
+        reference, state = collecting.ask(state, generations.at(at), marks=marks, **who, at=at)
 
         # 6. Say what the incident means, and what was done.
         if incident is not None:
@@ -127,10 +130,10 @@ class ModelMonitor:
             window_start=start,
             generation=generation.number,
             as_of={str(partition): mark.positions for partition, mark in marks.items()},
-            counted=traffic(held, start)[ALL],
+            counted=counted,
             tested=judged,
             incident=incident,
-            requests=[request] if request else [],
+            requests=[asked for asked in (request, reference) if asked],
         )
         self.state = state
         held.forget(at, generations.floor(start))

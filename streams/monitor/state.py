@@ -61,6 +61,7 @@ class State(Struct, frozen=True):
     Attributes:
         first: start of the first window in which anything was counted.
         at: the last tick.
+        rows: predictions counted in the windows so far.
         seqs: source partition (as a string) -> number of its first checkpoint that had passed ``at``.
         run: windows in a row above the band; None when the newest tested window was not.
         tested: the newest tested window, of the version that served most of it.
@@ -72,6 +73,7 @@ class State(Struct, frozen=True):
 
     first: int
     at: int
+    rows: int = 0
     seqs: dict[str, int] = {}
     run: Run | None = None
     tested: PerformanceWindow | None = None
