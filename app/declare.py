@@ -289,6 +289,12 @@ def _refuse(spec: ModelSpec, known: Sequence[ModelRecord], counted: Counted) -> 
                     f"spec.{name}: {was!r} cannot become {wanted!r} once events are counted: scores and labels would "
                     "mean something else. Keep it, or declare a model of another name"
                 )
+        if old.windows.label_maturity != spec.windows.label_maturity:
+            raise Refused(
+                f"spec.windows.label_maturity: {old.windows.label_maturity} cannot become "
+                f"{spec.windows.label_maturity} once events are counted: windows would be tested twice, or never. Keep "
+                "it, or declare a model of another name"
+            )
 
 
 def _cuts(known: Sequence[ModelRecord], counted: Counted) -> list[tuple[int, int]]:

@@ -68,16 +68,21 @@ class Owned:
         """``driftline apply`` a document."""
         return self.command("apply", "-f", "-", *words, code=code, text=text)
 
-    def start(self, *roles: str) -> None:
-        """Run roles until the end of the test."""
+    def start(self, *roles: str, die: str = "") -> None:
+        """Run roles until the end of the test; ``die`` names the place where a trainer or rollout kills itself."""
         for role in roles:
+            how = [str(ROOT / "tests" / "retraining_process.py"), role] if die else ["-m", "app.cli", "run", role]
             with (self.folder / f"{role}.log").open("ab") as log:
                 self.processes[role] = subprocess.Popen(
-                    [sys.executable, "-m", "app.cli", "run", role],
-                    env=os.environ | self.told | {"PYTHONPATH": str(ROOT)},
+                    [sys.executable, *how],
+                    env=os.environ | self.told | {"PYTHONPATH": str(ROOT), "DIE": die},
                     stdout=log,
                     stderr=log,
                 )
+
+    def dies(self, role: str) -> None:
+        """Wait until a role has killed itself."""
+        assert self.processes[role].wait(60) == -signal.SIGKILL
 
     def kill(self, role: str) -> None:
         """As the kernel does when memory is short."""

@@ -37,7 +37,7 @@ def main() -> None:
 
         def record_and_die(self: Decider, *given: Any) -> None:
             record(self, *given)
-            if given[3].audit:
+            if given[3].audit or given[3].baseline:
                 die()
 
         Decider._record = record_and_die  # type: ignore[assignment, method-assign]
