@@ -5,8 +5,8 @@ from pathlib import Path
 
 from app import table
 from app.declare import Applied, Owner, Refused
-from app.replay.reference import build
 from bus.generations import read_declared
+from retrain.baseline import build_reference
 from schemas.ids import content_id, sha256_hex
 from schemas.lifecycle import AuditRow
 from schemas.partials import model_key
@@ -63,7 +63,15 @@ def register(
     """
     namespace, name = model.metadata.namespace, model.metadata.name
     rows = table.read(path, model.spec, columns, timezone=timezone)
-    reference = build(model.spec, rows, len(rows))
+    reference = build_reference(
+        model.spec,
+        event_time=rows.event_time,
+        features=rows.features,
+        segments=rows.segments,
+        prediction=rows.prediction,
+        scores=rows.scores,
+        label=rows.label,
+    )
     digest = sha256_hex(path.read_bytes())
     identity = content_id("registration", namespace, name, version, digest, dict(columns))
     applied = owner.model(model, start=start, reference=reference, cause_id=identity)

@@ -36,7 +36,7 @@ class Owned:
             topic_prefix=name,
             source_partitions=2,
             checkpoint_seconds=0.2,
-            session_timeout_ms=6_000,
+            session_timeout_ms=3_000,
             store=folder / "store",
         )
         self.folder = folder

@@ -45,7 +45,11 @@ def day(number: int) -> list[tuple[str, int, dict[str, object]]]:
     random = np.random.default_rng(number)
     ages = random.normal(40, 10, ROWS)
     return [
-        (f"{number}-{row}", T0 + number * DAY + row * 20 * 3_600_000 // ROWS, {"age": float(age), "plan": "ab"[row % 2]})
+        (
+            f"{number}-{row}",
+            T0 + number * DAY + row * 20 * 3_600_000 // ROWS,
+            {"age": float(age), "plan": "ab"[row % 2]},
+        )
         for row, age in enumerate(ages)
     ]
 
@@ -125,7 +129,7 @@ def test_a_registered_reference(owned: Owned, tmp_path: Path) -> None:
     file, document = tmp_path / "ref.parquet", tmp_path / "model.yaml"
     pq.write_table(pa.table(table), file)
     document.write_text(DOCUMENT)
-    words = ("model", "register", "--version", "7", "--reference", str(file))
+    words: tuple[str, ...] = ("model", "register", "--version", "7", "--reference", str(file))
     missing = owned.command(*words, "-f", str(document), code=2)
     assert "column 'event_time': not in the table" in missing
     assert "--column event_time=NAME" in missing
@@ -147,6 +151,6 @@ def test_a_registered_reference(owned: Owned, tmp_path: Path) -> None:
     assert "none for" not in owned.command("get", "models")
     record = generations(owned)[-1]
     assert record.reference is not None
-    assert [profile.categories for profile in record.reference.features[""]] == [["old", "young"], ["a", "b"]]
+    assert [profile.categories for profile in record.reference.features[""]] == [["young", "old"], ["a", "b"]]
     kinds = owned.rows("SELECT kind, count() FROM audit FINAL GROUP BY kind ORDER BY kind")
     assert kinds == [("generation", 3), ("registration", 2)]

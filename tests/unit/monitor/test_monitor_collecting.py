@@ -22,10 +22,11 @@ TESTED = PerformanceWindow("1", 0, 80, 100, 0.8, 0.5, 0.2, 0.7, None, None, "no 
 def generation(*, enabled: bool = False, end: int | None = None, maturity: int = 2, **reference: Any) -> Generation:
     """Of a model that collects four days or 1,000 rows; with the reference that ends with day ``end``, if given."""
     day = timedelta(days=1)
+    spec: dict[str, Any] = {"collect": 4 * day, "rows": 1_000} | reference
     record = world.record(
         with_reference=end is not None,
         retraining=RetrainingSpec(enabled=enabled),
-        reference=ReferenceSpec(**({"collect": 4 * day, "rows": 1_000} | reference)),
+        reference=ReferenceSpec(**spec),
         windows=WindowSpec(width=day, label_maturity=maturity * day, label_horizon=3 * day),
     )
     if end is not None and record.reference is not None:
@@ -37,7 +38,8 @@ def days(
     of: Generation, until: int, *, rows: int = 100, answered: int = 99, tested: bool = True, **changes: Any
 ) -> list[Request]:
     """The requests of days 1 to ``until``; from day ``answered`` on the reference of the first request is in effect."""
-    state, made = State(first=0, at=0, tested=TESTED if tested else None), []
+    state = State(first=0, at=0, tested=TESTED if tested else None)
+    made: list[Request] = []
     for day in range(1, until + 1):
         state = replace(state, rows=state.rows + rows)
         now = of if day < answered else generation(end=made[0].at // DAY, **changes)

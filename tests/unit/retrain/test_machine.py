@@ -10,9 +10,9 @@ from retraining_world import DAY, SPEC, day, request
 
 from retrain.answers import candidate_id
 from retrain.judge import Finding
-from retrain.machine import Effects, Tick, due, step, wants
+from retrain.machine import Baseline, Effects, Tick, due, step, wants
 from retrain.paired import Observation
-from retrain.state import Contender, State, public
+from retrain.state import State, public
 from schemas.lifecycle import Candidate, Request, RequestReason, VerdictOutcome
 
 GATE = SPEC.gate
@@ -99,8 +99,18 @@ def test_first_champion_needs_no_judge_but_an_answer() -> None:
     assert play.serves() == ("none", None, [])
     assert play.said() == ("judge", "error", "1")
     effects = play.tick(ordinal=2, reason="bootstrap")
-    assert effects.first == Contender("2", f"{2:064d}", "m" * 64, "bootstrap")
+    assert effects.baseline == Baseline("m" * 64, play.state.step_id)
     assert play.serves() == ("steady", "2", [])
+
+
+def test_a_collected_reference_serves_nobody() -> None:
+    play = Play()
+    effects = play.tick(ordinal=1, reason="reference")
+    assert effects.baseline == Baseline("m" * 64, candidate_id(request(day(1), 1, "reference").id))
+    assert effects.audit == ()
+    assert play.serves() == ("none", None, [])
+    assert play.state.pending == ()
+    assert play.tick(ordinal=2, reason="reference", status="error").baseline is None
 
 
 @pytest.mark.parametrize("outcome", ["fail", "inconclusive", "error"])
