@@ -86,8 +86,6 @@ _OF_VIEWS = {
     ("migrations", "name"): "file in schemas/migrations",
     ("paired_windows", "challenger"): "version under test",
     ("paired_windows", "champion"): "version that it is compared with",
-    ("deliveries", "error"): "what the other side said; empty: nothing went wrong",
-    ("deliveries", "attempts"): "how often it was tried",
 }
 
 

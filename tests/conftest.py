@@ -22,7 +22,7 @@ from compose.process import free_port
 
 ROOT = Path(__file__).parent.parent
 CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.8"
-_INFRASTRUCTURE = {"kafka", "kafka_cache", "clickhouse", "clickhouse_url"}
+_INFRASTRUCTURE = {"kafka", "kafka_cache", "clickhouse", "clickhouse_url", "analysts"}
 _RAN_ON = pytest.StashKey[dict[str, str]]()
 
 
@@ -155,3 +155,19 @@ def clickhouse(clickhouse_url: str, request: pytest.FixtureRequest) -> Iterator[
         with connect(clickhouse_url, database=database) as client:
             yield client
         admin.command(f"DROP DATABASE {database}")
+
+
+@pytest.fixture(scope="session")
+def analysts(clickhouse_url: str) -> Iterator[Client]:
+    """A client in a database as analysts find it (``analysts_world``), made once: only read it."""
+    import analysts_world
+
+    from warehouse.client import Warehouse
+
+    with connect(clickhouse_url) as admin:
+        admin.command("DROP DATABASE IF EXISTS analysts")
+        admin.command("CREATE DATABASE analysts")
+        with connect(clickhouse_url, database="analysts", tz_mode="aware") as client:
+            analysts_world.build(Warehouse(client, patience=30))
+            yield client
+        admin.command("DROP DATABASE analysts")

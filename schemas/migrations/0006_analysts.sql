@@ -256,7 +256,8 @@ CREATE VIEW IF NOT EXISTS versions
 ) AS
 SELECT
     r.namespace AS namespace, r.model AS model, r.version AS version, r.requested AS requested, r.reason AS reason,
-    r.evidence AS evidence, r.cause_id AS incident_id, if(c.status = '', NULL, c.trained) AS trained,
+    r.evidence AS evidence, if(startsWith(r.cause_id, 'incident-'), r.cause_id, '') AS incident_id,
+    if(c.status = '', NULL, c.trained) AS trained,
     c.status AS status, c.rows AS rows, c.holdout_rows AS holdout_rows, c.metrics AS holdout_metrics,
     v.judge AS judge, v.shadow AS shadow, v.guard AS guard
 FROM

@@ -1,7 +1,6 @@
 """docs/analysts.md: the dictionary is the database's own, and all of its queries answer on a database as it is met."""
 
 import re
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -20,15 +19,9 @@ QUERIES: dict[str, str] = dict(
 )
 
 
-@pytest.fixture(scope="module")
-def warehouse(clickhouse_url: str) -> Iterator[Warehouse]:
-    admin = Warehouse.connect(clickhouse_url, user="default", password="", database="default", patience=30)
-    admin.command("DROP DATABASE IF EXISTS test_analysts")
-    admin.command("CREATE DATABASE test_analysts")
-    made = Warehouse.connect(clickhouse_url, user="default", password="", database="test_analysts", patience=30)
-    world.build(made)
-    yield made
-    admin.command("DROP DATABASE test_analysts")
+@pytest.fixture
+def warehouse(analysts: Client) -> Warehouse:
+    return Warehouse(analysts, patience=30)
 
 
 def answer(warehouse: Warehouse, name: str) -> list[dict[str, Any]]:
@@ -150,6 +143,7 @@ def test_times_are_utc(warehouse: Warehouse) -> None:
     assert at == world.day(0)
 
 
-def test_a_view_is_read_without_a_client_of_ours(warehouse: Warehouse, clickhouse_url: str) -> None:
-    with clickhouse_connect.get_client(dsn=f"{clickhouse_url}/test_analysts") as client:
+def test_a_view_is_read_without_a_client_of_ours(analysts: Client, clickhouse_url: str) -> None:
+    with clickhouse_connect.get_client(dsn=f"{clickhouse_url}/analysts") as client:
         assert client.query("SELECT count() FROM windows").result_rows == [(world.DAYS,)]
+        assert client.database == analysts.database
