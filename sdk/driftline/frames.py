@@ -247,7 +247,7 @@ class Frames:
 _SELECT = re.compile(r"\(|select\b|with\b", re.IGNORECASE)
 _ENUM = re.compile(r"'((?:[^'\\]|\\.)*)' = (-?\d+)")
 _AMBIGUOUS = (pa.int8(), pa.int16(), pa.uint32())
-"""What ClickHouse sends enums and times without a fraction as, in Arrow: only the query's types tell them from numbers."""
+"""How enums and times without a fraction arrive in Arrow: only the query's types tell them from numbers."""
 
 
 def _typed(column: Any, kind: str) -> Any:
