@@ -24,7 +24,10 @@ Rule = Literal["ModelSilent", "OutcomesSilent", "MonitorStalled"]
 Side = Literal["predictions", "outcomes"]
 
 SHORTEST = 5 * MINUTE
-"""No silence that is shorter is worth a page, and none that was shorter is over for good."""
+"""No silence that is shorter is worth a page."""
+
+UNKNOWN = 60 * MINUTE
+"""The limit of what has no rhythm yet: fewer than two minutes in which something arrived."""
 
 _TIMES_USUAL = 3
 _MANY = 1_000
@@ -40,7 +43,8 @@ class _Heard:
     paused: bool = False
 
     def limit(self, at: int, shortest: int = SHORTEST) -> int:
-        return max(_TIMES_USUAL * (self.arrivals.usual(at) or 0), shortest)
+        usual = self.arrivals.usual(at)
+        return max(_TIMES_USUAL * usual, shortest) if usual else max(UNKNOWN, shortest)
 
 
 @dataclass(slots=True)
@@ -163,12 +167,12 @@ class DeadMan:
         return told + self._resolved(now, lasting, active)
 
     def _resolved(self, now: int, lasting: Sequence[Incident], active: set[str]) -> list[Incident]:
-        """What has been over for long enough, so that what comes and goes does not ring each time."""
+        """What has been over for longer than its limit, so that what comes and goes does not ring each time."""
         told = []
         for incident in lasting:
             if incident.id in active:
                 self._calm.pop(incident.id, None)
-            elif now - self._calm.setdefault(incident.id, now) >= SHORTEST or self._unknown(incident):
+            elif now - self._calm.setdefault(incident.id, now) >= words.calm(incident) or self._unknown(incident):
                 told.append(words.over(replace(incident, updated=now, changed=now, state="resolved")))
         self._calm = {incident.id: self._calm[incident.id] for incident in lasting if incident.id in self._calm}
         return told

@@ -111,6 +111,12 @@ _LOOK = {
 }
 
 
+def calm(incident: Incident) -> int:
+    """For how long, in ms, things must go on until an incident is over: its limit and 5 minutes, an hour at most."""
+    limit = max(condition.limit for condition in incident.conditions)
+    return min(int(limit * _SECOND) + 5 * _MINUTE, _HOUR)
+
+
 def complete(incident: Incident) -> Incident:
     """Give an incident its summary and text, after its conditions."""
     rule = incident.conditions[0].name
@@ -120,7 +126,7 @@ def complete(incident: Incident) -> Incident:
         *(condition.text for condition in incident.conditions),
         meaning,
         first,
-        "It resolves by itself 5 minutes after things go on.",
+        f"It resolves by itself when things have gone on for {duration(calm(incident))}.",
         "Look further:",
         "  driftline status",
         f'  driftline sql "{sql}"',

@@ -169,7 +169,7 @@ class Line:
             if await self._ledger.delivered(incident, key):
                 log.info("notify.already_delivered", incident=incident.id, channel=self.name, key=key)
                 return
-            if any(silence.covers(incident) for silence in await self._ledger.silences()):
+            if self._rings(ring) and any(silence.covers(incident) for silence in await self._ledger.silences()):
                 await self._note(ring, "silenced", 0, "")
                 return
         except Unanswered:
@@ -178,6 +178,10 @@ class Line:
         attempts, why = await self._until_taken(ring)
         state: State = "delivered" if not why else "failed" if why.final else "gave up"
         await self._note(ring, state, attempts, str(why) if why else "")
+
+    def _rings(self, ring: Ring) -> bool:
+        """Whether a silence is about it: the end of an incident rings nobody, but where people read along."""
+        return ring.notice.change.event != "resolved" or self.channel.kind == "slack"
 
     async def _until_taken(self, ring: Ring) -> tuple[int, NotTaken | None]:
         """How often it was sent, and why it was not taken in the end."""

@@ -16,6 +16,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 from schemas.lifecycle import Incident
 from schemas.tables import DELIVERIES, INCIDENTS, Table
 from streams import incidents
+from streams.notify.book import Event
 from warehouse.client import Warehouse
 
 log = structlog.get_logger()
@@ -27,7 +28,16 @@ _ROWS = 10_000
 
 _DELIVERED = (
     "SELECT count() FROM deliveries FINAL WHERE namespace = {namespace:String} AND model = {model:String} "
-    "AND incident_id = {incident:String} AND key = {key:String} AND state IN ('delivered', 'silenced')"
+    "AND incident_id = {incident:String} AND key = {key:String} AND state = 'delivered'"
+)
+_ACKNOWLEDGED = (
+    "SELECT incident_id, argMax(a.`by`, a.`at`), argMax(a.note, a.`at`) FROM incident_actions AS a FINAL "
+    "WHERE action = 'ack' AND incident_id IN {incidents:Array(String)} GROUP BY incident_id ORDER BY incident_id"
+)
+_HELD_BACK = (
+    "SELECT incident_id, channel, argMax(d.event, d.`at`) FROM deliveries AS d FINAL "
+    "WHERE incident_id IN {incidents:Array(String)} GROUP BY incident_id, channel "
+    "HAVING argMax(d.state, d.`at`) = 'silenced' ORDER BY incident_id, channel"
 )
 _SILENCES = "SELECT namespace, model, incident_id FROM silences WHERE until > now64(3, 'UTC')"
 
@@ -90,6 +100,23 @@ class Ledger:
             Unanswered: nobody knows.
         """
         return [Silence(*row) for row in await self.rows(_SILENCES)]
+
+    async def acknowledged(self, incidents_: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Which of these incidents were acknowledged: id -> by whom, and with which note.
+
+        Raises:
+            Unanswered: nobody knows.
+        """
+        return {id_: (by, note) for id_, by, note in await self.rows(_ACKNOWLEDGED, {"incidents": incidents_})}
+
+    async def held_back(self, incidents_: Sequence[str]) -> list[tuple[str, str, Event]]:
+        """Which of these incidents a channel was last not told because of a silence: (id, channel, event).
+
+        Raises:
+            Unanswered: nobody knows.
+        """
+        rows = await self.rows(_HELD_BACK, {"incidents": incidents_})
+        return [(id_, channel, event) for id_, channel, event in rows]
 
     async def rows(
         self, sql: str, parameters: Mapping[str, Any] | None = None, *, slow: bool = False

@@ -20,6 +20,7 @@ from schemas.settings import Settings
 from streams.notify.book import Book, Change
 from streams.notify.delivery import Line, Pace, Post, Ring
 from streams.notify.ledger import Ledger
+from streams.notify.people import People
 from streams.notify.progress import Progress
 from streams.notify.teams import Directory
 from streams.notify.watch import Watch
@@ -86,7 +87,7 @@ class Member:
                 for line in self._lines.values()
                 if line.channel.kind == "alertmanager"
             ]
-            others.append(asyncio.create_task(self._watch()))
+            others += [asyncio.create_task(self._watch()), asyncio.create_task(self._follow_people())]
             reading = asyncio.create_task(self._read_all(stop))
             try:
                 await asyncio.wait([reading, *others], return_when=asyncio.FIRST_COMPLETED)
@@ -114,6 +115,22 @@ class Member:
             now=self._now,
             every=self._pace.look,
         ).work()
+
+    async def _follow_people(self) -> None:
+        await self._caught_up.wait()
+        people = People(self._book, self._ledger, self._tell)
+        while True:
+            await people.look()
+            await asyncio.sleep(self._pace.look)
+
+    async def _tell(self, change: Change, channel: str | None) -> None:
+        """Ring for what no record on the topic says; it is known from rows, so no offset depends on it."""
+        incident = change.incident
+        hearing = self._directory.teams.channels(incident.namespace, incident.team, change.severities)
+        for name in sorted(hearing & self._lines.keys()):
+            if channel in {None, name}:
+                said = notice(change, self._settings.runbook_url)
+                await self._lines[name].put(Ring(said, None, self._now()))
 
     async def _read_all(self, stop: threading.Event) -> None:
         while not stop.is_set():

@@ -10,6 +10,7 @@ HISTORY_DAYS = 28
 _HOURS = 24 * 7
 _HISTORY_MINUTES = HISTORY_DAYS * 24 * 60
 _QUANTILE = 0.99
+_TABLE_AGE = 30 * MINUTE
 _WEEKLY_FROM = 14 * 24 * 60
 """With less history than so many minutes, all days count alike: an hour of the week was seen once at most."""
 
@@ -21,6 +22,11 @@ class Arrivals:
         self._minutes: NDArray[np.int64] = np.empty(0, np.int64)
         self._new: set[int] = set()
         self._table: NDArray[np.float64] | None = None
+        self._table_at = 0
+
+    def __len__(self) -> int:
+        """How many minutes are remembered."""
+        return len(self._minutes) + len(self._new)
 
     def add(self, at: int) -> None:
         """Something arrived at ``at`` (ms since the epoch)."""
@@ -39,20 +45,21 @@ class Arrivals:
             newest = int(self._minutes[-1])
         return None if newest is None else (newest + 1) * MINUTE - 1
 
-    def refresh(self) -> None:
+    def _refresh(self, at: int) -> NDArray[np.float64]:
         """Take in what has arrived since; done now and then, since it costs a pass over all minutes."""
         merged = np.union1d(self._minutes, np.fromiter(self._new, np.int64, len(self._new)))
         if len(merged):
             merged = merged[merged > merged[-1] - _HISTORY_MINUTES]
         self._minutes, self._new = merged, set()
-        self._table = usual_gaps(merged)
+        self._table, self._table_at = usual_gaps(merged), at
+        return self._table
 
     def usual(self, at: int) -> int | None:
         """The usual gap, in ms, in the hour of the week that holds ``at``; None when there is no history at all."""
-        if self._table is None:
-            self.refresh()
-        assert self._table is not None  # noqa: S101
-        gap = self._table[at // (60 * MINUTE) % _HOURS]
+        table = self._table
+        if table is None or at - self._table_at >= (MINUTE if np.isnan(table[0]) else _TABLE_AGE):
+            table = self._refresh(at)
+        gap = table[at // (60 * MINUTE) % _HOURS]
         return None if np.isnan(gap) else int(gap * MINUTE)
 
 
