@@ -1,6 +1,7 @@
 """Runs notify with the environment's settings; ``DIE=before_send|before_row|before_commit`` kills it there, once.
 
-``PACE`` is JSON of ``streams.notify.delivery.Pace``.
+``PACE`` is JSON of ``streams.notify.delivery.Pace``, ``LOOK`` its seconds between two looks; ``SPEED`` says how many
+seconds of its clock are one of ours.
 """
 
 import json
@@ -9,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -20,6 +22,14 @@ from streams.notify.member import Member
 
 DIE = os.environ.pop("DIE", "")
 PACE = Pace(**json.loads(os.environ.pop("PACE", "{}")))
+LOOK = float(os.environ.pop("LOOK", PACE.look))
+SPEED = float(os.environ.pop("SPEED", "1"))
+STARTED = time.time()
+
+
+def now() -> float:
+    """The clock."""
+    return STARTED + (time.time() - STARTED) * SPEED
 
 
 def die(*_: Any) -> None:
@@ -47,9 +57,9 @@ def main() -> None:
     notify.run(
         settings,
         connect=lambda: wiring.prepare_warehouse(settings, patience=0.5),
-        now=time.time,
+        now=now,
         stop=stop,
-        pace=PACE,
+        pace=replace(PACE, look=LOOK),
     )
 
 

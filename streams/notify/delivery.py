@@ -155,7 +155,12 @@ class Line:
         while True:
             while self._queue:
                 ring = self._queue.popleft()
-                await self._send(ring)
+                try:
+                    await self._send(ring)
+                except Exception as error:
+                    # An error of our own must not hold up the rings behind it.
+                    log.exception("notify.error", channel=self.name)
+                    await self._note(ring, "failed", 0, _plainly(self.channel, repr(error)))
                 self._done(self.name, ring)
             self._something.clear()
             self.idle.set()

@@ -23,6 +23,7 @@ from streams.notify.ledger import Ledger
 from streams.notify.people import People
 from streams.notify.progress import Progress
 from streams.notify.teams import Directory
+from streams.notify.threads import blocking
 from streams.notify.watch import Watch
 from streams.notify.words import Notice, notice
 
@@ -134,7 +135,7 @@ class Member:
 
     async def _read_all(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            messages = await asyncio.to_thread(self._consumer.consume, _BATCH, _POLL_SECONDS)
+            messages = await blocking(self._consumer.consume, _BATCH, _POLL_SECONDS)
             if self._lost:
                 raise Lost(self._lost)
             if messages:
@@ -155,7 +156,7 @@ class Member:
         """Learn of teams and models; what cannot be read now is as it was."""
         async with self._learning:
             try:
-                await asyncio.to_thread(self._directory.read)
+                await blocking(self._directory.read)
             except KafkaException as error:
                 log.warning("notify.directory_unread", error=str(error))
 
@@ -242,7 +243,7 @@ class Member:
             return
         place = TopicPartition(self._topic, 0, *where)
         try:
-            done = await asyncio.to_thread(self._consumer.commit, offsets=[place], asynchronous=False)
+            done = await blocking(self._consumer.commit, offsets=[place], asynchronous=False)
         except KafkaException as error:
             raise Lost(f"commit refused: {error}") from error
         for partition in done or []:

@@ -24,6 +24,7 @@ from streams.notify.book import Book
 from streams.notify.deadman import DeadMan, Side
 from streams.notify.ledger import Ledger, Unanswered
 from streams.notify.teams import Directory
+from streams.notify.threads import blocking
 from streams.notify.usual import HISTORY_DAYS
 
 log = structlog.get_logger()
@@ -115,15 +116,23 @@ class Watch:
 
     async def work(self) -> None:
         """Watch for ever."""
-        await asyncio.to_thread(self._follow)
+        following = False
         try:
             while True:
                 started = self._now()
                 try:
+                    if not following:
+                        await blocking(self._follow)
+                        following = True
+                    await self._listen(until=started + self._every)
                     await self._look()
                 except KafkaException as error:
                     log.warning("notify.kafka", error=str(error))
-                await self._listen(until=started + self._every)
+                    await asyncio.sleep(1.0)
+                except Exception:
+                    # Rings go on whatever becomes of the rules.
+                    log.exception("notify.watch_failed")
+                    await asyncio.sleep(1.0)
         finally:
             self._follower.close()
             self._offsets.close()
@@ -136,7 +145,7 @@ class Watch:
             new, self._history_at = sorted(self._directory.models), self._now()
         for key in new:
             await self._remember(key)
-        ends, committed = await asyncio.to_thread(self._read_offsets)
+        ends, committed = await blocking(self._read_offsets)
         now = int(self._now() * 1000)
         self._see_offsets(now, ends, committed)
         told = self._rules.tick(
@@ -147,7 +156,7 @@ class Watch:
         )
         for incident in told:
             log.warning("notify.dead_man", incident=incident.id, state=incident.state, summary=incident.summary)
-            await asyncio.to_thread(self._tell, incident)
+            await blocking(self._tell, incident)
             await self._ledger.write_incident(incident)
         # Whether ClickHouse is there is a sign by itself.
         await self._ledger.flush()
@@ -161,7 +170,7 @@ class Watch:
 
     async def _listen(self, until: float) -> None:
         while (left := until - self._now()) > 0:
-            for message in await asyncio.to_thread(self._follower.consume, _BATCH, min(left, 1.0)):
+            for message in await blocking(self._follower.consume, _BATCH, min(left, 1.0)):
                 try:
                     self._hear(message)
                 except msgspec.MsgspecError as error:

@@ -1,6 +1,7 @@
 """From a record on real Kafka to a ring at a channel: once, whatever is killed, and whoever else is away."""
 
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from msgspec.structs import replace
 from notify_stack import Installation, installed
 
 from compose.process import free_port
-from schemas.models import TeamRecord
-from schemas.spec import Metadata, Team, TeamSpec
+from schemas.models import ModelRecord, TeamRecord
+from schemas.partials import PartialMessage, SketchRow, Watermarks
+from schemas.spec import FeatureSpec, Metadata, Model, ModelSpec, Team, TeamSpec
+from schemas.tables import INCIDENT_ACTIONS
 
 DARK = free_port()
 """Nobody listens there."""
@@ -156,3 +159,100 @@ def test_a_record_that_cannot_be_read_is_said_and_the_next_one_rings(
     world.until(lambda: installation.committed() == 2, what="the commit")
     assert events(hook) == [("incident-1", "opened")]
     assert f"{installation.settings.topic('alerts')}/0/0" in installation.log.read_text()
+
+
+def act(installation: Installation, incident: str, action: str, *, seconds: int = 0) -> None:
+    """What ``driftline incidents`` writes down."""
+    at = int(time.time() * 1000)
+    until = at + seconds * 1000 if seconds else 0
+    row = ("default", "flights", incident, f"action-{at}", action, "ann", "on it", until, at)
+    installation.warehouse.insert(INCIDENT_ACTIONS, [row])
+
+
+def test_what_outlives_its_silence_rings_then_and_an_acknowledgement_is_told(
+    installation: Installation, hook: world.Receiver, other: world.Receiver
+) -> None:
+    installation.channels = dict(installation.channels) | {
+        "pager": {"kind": "pagerduty", "url": other.url, "token": world.KEY}
+    }
+    installation.listen()
+    act(installation, "", "silence", seconds=3600)
+    opened = world.incident("incident-1")
+    installation.say(opened, replace(world.incident("incident-2"), model="delays"))
+    world.until(lambda: installation.committed() == 2, what="the commit")
+    assert events(hook) == [("incident-2", "opened")]
+    assert ("incident-1", "hook", "opened", "silenced") in installation.deliveries()
+    act(installation, "", "unsilence")
+    world.until(lambda: len(hook.requests) == 2, what="the ring after the silence")
+    assert events(hook)[1] == ("incident-1", "opened")
+    assert "silenced until now" in hook.requests[1].body["commonAnnotations"]["description"]
+    act(installation, "incident-1", "ack")
+    acknowledged = world.until(
+        lambda: [r for r in other.requests if r.body["event_action"] == "acknowledge"], what="the acknowledgement"
+    )
+    assert [request.body["dedup_key"] for request in acknowledged] == ["incident-1"]
+    assert hook.requests[2].body["commonAnnotations"]["description"].startswith("Acknowledged by ann: on it")
+    # A restart tells it to nobody again: rows say that it was told.
+    installation.stop()
+    installation.start()
+    installation.say(world.later(opened, state="resolved"))
+    world.until(lambda: installation.committed() == 3, what="the commit after the restart")
+    assert [event for _, event in events(hook)] == ["opened", "opened", "acknowledged", "resolved"]
+
+
+def heard(installation: Installation, *minutes_ago: int) -> None:
+    """Stage 1 said so many minutes ago that predictions of the model came."""
+    now = int(time.time() * 1000)
+    topic = installation.settings.topic("partials")
+    for seq, minutes in enumerate(minutes_ago, 1):
+        row = SketchRow(1, "tally", "", "", 0, "predictions.counted", seq, 0, 0, [], None, None, [])
+        message = PartialMessage("default", "flights", 0, seq, "owner", Watermarks(0, 0), (0, 0), [row])
+        at = now - minutes * 60_000
+        installation.producer.produce(topic, msgspec.json.encode(message), b"0/default/flights", timestamp=at)
+    assert installation.producer.flush(30) == 0
+
+
+def declare(installation: Installation) -> None:
+    """The model ``default/flights``."""
+    spec = ModelSpec(positive_class="late", features=(FeatureSpec(name="temp", kind="number"),))
+    record = ModelRecord.first(Model(metadata=Metadata(name="flights"), spec=spec))
+    topic = installation.settings.topic("models")
+    installation.producer.produce(topic, msgspec.json.encode(record), record.key())
+    assert installation.producer.flush(30) == 0
+
+
+def test_a_model_that_fell_silent_is_told_once_and_is_where_people_look(
+    installation: Installation, hook: world.Receiver
+) -> None:
+    declare(installation)
+    heard(installation, *range(14, 7, -1))
+    installation.start()
+    world.until(lambda: hook.requests, what="the ring")
+    [labels] = [request.body["commonLabels"] for request in hook.requests]
+    assert (labels["alertname"], labels["severity"], labels["model"]) == ("ModelSilent", "critical", "flights")
+    listed = installation.warehouse.rows("SELECT id, state, severity, model FROM incident_list")
+    assert listed == [(labels["incident"], "open", "critical", "flights")]
+    world.until(lambda: installation.committed() == 1, what="the commit")
+    # Who takes over while ClickHouse is away reads on the topic what is open, and rings nobody.
+    installation.stop(signal.SIGKILL)
+    installation.start(DRIFTLINE_CLICKHOUSE_URL=f"http://127.0.0.1:{DARK}")
+    installation.say(world.incident("incident-1"))
+    world.until(lambda: len(hook.requests) == 2, 60, "a ring of something else")
+    assert events(hook)[1] == ("incident-1", "opened")
+
+
+def said(hook: world.Receiver) -> str:
+    """What the newest ring says."""
+    return str(hook.requests[-1].body["commonAnnotations"]["description"])
+
+
+def test_a_monitor_that_stalls_is_told_while_clickhouse_is_away(
+    installation: Installation, hook: world.Receiver
+) -> None:
+    declare(installation)
+    installation.producer.produce(installation.settings.topic("predictions"), b"{}", b"default/flights/1")
+    # A minute of its clock is a second of ours; it looks every 15 seconds, as always.
+    installation.start(DRIFTLINE_CLICKHOUSE_URL=f"http://127.0.0.1:{DARK}", SPEED="60", LOOK="15")
+    # Both are found by the same clock, at one look or at two.
+    world.until(lambda: hook.requests and "wait to be counted" in said(hook) and "ClickHouse has not" in said(hook), 60)
+    assert hook.requests[0].body["commonLabels"]["alertname"] == "MonitorStalled"

@@ -144,12 +144,20 @@ def test_a_ring_that_a_row_knows_is_not_made_again() -> None:
 
 
 @pytest.mark.parametrize("incident", ["", "incident-0123456789abcdef"])
-def test_a_silence_is_kept_and_written_down(incident: str) -> None:
-    bench = Bench(lambda _: 200)
-    bench.ledger.silenced = [Silence("default", "flights", incident)]
-    bench.run(*story())
-    assert bench.sent == []
-    assert {state for _, state, _ in bench.ledger.states()} == {"silenced"}
+def test_a_silence_is_kept_and_written_down_and_the_end_still_told_to_machines(incident: str) -> None:
+    for kind, ended in (("pagerduty", "delivered"), ("slack", "silenced")):
+        bench = Bench(lambda _: 200, world.channel(kind, token=world.KEY))  # type: ignore[arg-type]
+        bench.ledger.silenced = [Silence("default", "flights", incident)]
+        bench.run(*story())
+        states = [(event, state) for event, state, _ in bench.ledger.states()]
+        assert states == [("opened", "silenced"), ("updated", "silenced"), ("resolved", ended)]
+
+
+def test_an_error_of_our_own_is_a_row_and_holds_nobody_up() -> None:
+    bench = Bench(lambda _: ZeroDivisionError("ours") if len(bench.sent) == 1 else 200)
+    bench.run(*story()[:2])
+    assert bench.ledger.states() == [("opened", "failed", 0), ("updated", "delivered", 1)]
+    assert "ours" in bench.ledger.rows[0]["error"]
 
 
 def test_a_silence_of_something_else_is_not_about_this() -> None:
