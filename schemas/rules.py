@@ -15,12 +15,24 @@ from typing import Literal
 
 Operator = Literal["<", "<=", ">", ">="]
 
-LABELLED_BY_SEGMENT = ("log_loss", "brier", "auc")
-LABELLED = (
-    *LABELLED_BY_SEGMENT,
-    *("ece", "base_rate", "accuracy", "precision", "recall", "tp", "fp", "fn", "tn", "coverage"),
-)
-"""Of the tested windows of whoever served; coverage is the share of predictions that had a label."""
+LABELLED: dict[str, tuple[str, ...]] = {
+    "binary": (
+        *("auc", "log_loss", "brier", "ece", "base_rate", "accuracy", "precision", "recall"),
+        *("tp", "fp", "fn", "tn"),
+    ),
+    "multiclass": ("accuracy", "error_rate", "log_loss", "f1_macro", "precision_macro", "recall_macro"),
+    "regression": ("mae", "rmse", "bias", "r2", "mean_label", "clipped"),
+}
+"""Task -> what is measured of the tested windows of whoever served."""
+
+LABELLED_BY_SEGMENT = {
+    "binary": ("log_loss", "brier", "auc"),
+    "multiclass": ("accuracy", "error_rate", "log_loss", "f1_macro"),
+    "regression": ("mae", "rmse", "bias"),
+}
+
+COVERAGE = "labelled.coverage"
+"""The share of a tested window's predictions that had a label."""
 
 EVERY_FEATURE = ("null_rate", "psi", "jensenshannon", "chisquare", "chisquare_p_value")
 NUMBERS = ("outside_share", "mean", "minimum", "maximum", "ks", "wasserstein")
@@ -82,13 +94,15 @@ class Rule:
         return value >= self.limit
 
 
-def metrics(features: Iterable[tuple[str, str]]) -> dict[str, bool]:
+def metrics(task: str, features: Iterable[tuple[str, str]]) -> dict[str, bool]:
     """Path of every number that a rule may be about -> whether it is there per segment.
 
     Args:
+        task: of the model.
         features: (name, kind) of a model's features.
     """
-    known = {f"labelled.{metric}": metric in LABELLED_BY_SEGMENT for metric in LABELLED}
+    known = {f"labelled.{metric}": metric in LABELLED_BY_SEGMENT[task] for metric in LABELLED[task]}
+    known[COVERAGE] = False
     for name, kind in features:
         for metric in (*EVERY_FEATURE, *(NUMBERS if kind == "number" else CATEGORIES)):
             known[f"feature.{name}.{metric}"] = True

@@ -287,7 +287,7 @@ class ModelSpec(_Strict):
         return tuple(self._rule(text) for text in self.alerts.rules)
 
     def _rule(self, text: str) -> Rule:
-        known = rules.metrics((feature.name, feature.kind) for feature in self.features)
+        known = rules.metrics(self.task, ((feature.name, feature.kind) for feature in self.features))
         return rules.parse(text, known, self.segments)
 
     def grid(self) -> Windows:

@@ -182,7 +182,9 @@ def _loss_key(run: Run) -> str:
 
 
 def _labelled_loss(held: Held, generation: Generation, run: Run, tested: int) -> Condition:
-    summary, text = words.labelled(run, len(generation.reference.window_losses) if generation.reference else 0)
+    measure = words.Measure.of(generation.spec, generation.loss)
+    windows = len(generation.reference.window_losses) if generation.reference else 0
+    summary, text = words.labelled(run, measure, windows)
     # The pairs of an older window may be let go by now.
     fresh = run.last == tested
     parts = context.losses(held, tested, run.version, generation.spec.alerts.min_rows) if fresh else None
@@ -192,12 +194,12 @@ def _labelled_loss(held: Held, generation: Generation, run: Run, tested: int) ->
         version=run.version,
         segment=ALL,
         name="",
-        metric="log_loss",
+        metric=generation.loss,
         value=run.value,
         limit=run.limit,
         since=run.since,
         last=run.last,
         text=text,
         summary=summary,
-        where=words.where_losses(parts) if parts else "",
+        where=words.where_losses(parts, measure) if parts else "",
     )

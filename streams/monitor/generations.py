@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 from schemas.models import FeatureReference, ModelRecord, Reference
 from schemas.partials import ALL
-from schemas.spec import ModelSpec, milliseconds
+from schemas.spec import Loss, ModelSpec, Task, milliseconds
+
+USUAL_LOSS: dict[Task, Loss] = {"binary": "log_loss", "multiclass": "error_rate", "regression": "mae"}
+"""Labelled loss of a task while no reference says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,11 @@ class Generation:
     def maturity(self) -> int:
         """How long after its end a window is tested, in milliseconds."""
         return milliseconds(self.spec.windows.label_maturity)
+
+    @property
+    def loss(self) -> Loss:
+        """Labelled loss that is tested: the reference's, the task's usual one while there is none."""
+        return self.reference.loss if self.reference is not None else USUAL_LOSS[self.spec.task]
 
     def feature(self, segment: str, name: str) -> FeatureReference | None:
         """How a feature was distributed in a segment; None when unknown, or when it was counted in other bins.

@@ -15,7 +15,7 @@ from streams.monitor.context import Moved
 from streams.monitor.generations import Generation
 from streams.monitor.life import QUIET_TICKS
 from streams.monitor.state import State
-from streams.monitor.words import count, when
+from streams.monitor.words import Measure, count, when
 
 YEAR_DAYS = requests.YEAR // (24 * 3600 * 1000)
 
@@ -96,7 +96,7 @@ def _usual(scene: Scene) -> Iterator[str]:
 def _performance(scene: Scene) -> Iterator[str]:
     tested = scene.state.tested
     if tested is not None:
-        yield _tested(tested)
+        yield _tested(tested, Measure.of(scene.generation.spec, scene.generation.loss))
     else:
         yield "No labels yet: nobody knows whether the predictions got worse."
     width, maturity = scene.generation.width, scene.generation.maturity
@@ -104,7 +104,7 @@ def _performance(scene: Scene) -> Iterator[str]:
         yield f"The window from {when(scene.window)} itself is tested at {when(scene.window + width + maturity)}."
 
 
-def _tested(window: PerformanceWindow) -> str:
+def _tested(window: PerformanceWindow, measure: Measure) -> str:
     labels = f"{window.n:,} of {window.predictions:,} predictions had a label ({window.coverage:.0%})"
     start = f"Newest tested window (from {when(window.window_start)}, version {window.version}): "
     if not window.n:
@@ -112,10 +112,10 @@ def _tested(window: PerformanceWindow) -> str:
     if window.verdict == "insufficient" or window.log_loss is None:
         return f"{start}too few labels to tell; {labels}."
     auc = "" if window.auc is None else f", AUC {window.auc:.3f}"
-    loss = f"log-loss {window.log_loss:.4f} nats"
+    loss = f"{measure.name} {measure(window.log_loss)}"
     if window.low is None or window.high is None:
         return f"{start}{loss}{auc}; there is no reference to hold it against; {labels}."
-    band = f"its usual band of {window.low:.4f} to {window.high:.4f}"
+    band = f"its usual band of {measure(window.low)} to {measure(window.high)}"
     if window.log_loss > window.high:
         return f"{start}predictions are worse than usual, {loss} is above {band}{auc}; {labels}."
     if window.log_loss < window.low:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from schemas.lifecycle import Condition
 from schemas.partials import ALL
-from schemas.rules import Rule
+from schemas.rules import COVERAGE, Rule
 from streams.monitor import words
 from streams.monitor.close import Metric
 from streams.monitor.conditions import Findings
@@ -80,7 +80,7 @@ def _number(
 ) -> _Number | None:
     if version is None:
         return None
-    if rule.metric == "labelled.coverage":
+    if rule.metric == COVERAGE:
         tested = next((m for k, m in metrics.items() if k[:3] == ("tested", version, ALL)), None)
         return _Number(window, version, tested.coverage, tested.n) if tested else None
     view = "tested" if rule.view == "labelled" else rule.view

@@ -1,9 +1,42 @@
 """Plain words for what was measured: what moved, in its unit, from what to what, and how sure that is."""
 
+from dataclasses import dataclass
+
 from schemas.rules import Rule
+from schemas.spec import Loss, ModelSpec
 from schemas.windows import from_ms
 from streams.monitor.context import Parts
 from streams.monitor.state import RuleRun, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """The labelled loss of a model as people read it; call it with a value."""
+
+    loss: Loss
+    name: str
+    unit: str
+
+    @classmethod
+    def of(cls, spec: ModelSpec, loss: Loss) -> "Measure":
+        """The loss of a reference, in the unit that the spec says."""
+        units: dict[Loss, str] = {"log_loss": "nats", "error_rate": "", "mae": spec.unit}
+        return cls(loss, _LOSSES[loss], units[loss])
+
+    def plain(self, value: float, usual: float) -> str:
+        """What it came to and what it usually is, without jargon."""
+        match self.loss:
+            case "error_rate":
+                return f"{self(value)} of its answers are wrong, usually about {self(usual)}"
+            case "mae":
+                return f"it is off by {self(value)} on average, usually by about {self(usual)}"
+        return f"loss {value:.4f}, usually about {usual:.4f}"
+
+    def __call__(self, value: float) -> str:
+        """A value in its unit."""
+        if self.loss == "error_rate":
+            return f"{value:.2%}"
+        return f"{value:.4f} {self.unit}".rstrip() if self.loss == "log_loss" else f"{value:.4g} {self.unit}".rstrip()
 
 
 def quality(name: str, metric: str, *, usual: float, value: float, limit: float, n: int) -> tuple[str, str]:
@@ -26,13 +59,13 @@ def latency(version: str, *, p99: float, p50: float, objective: float, n: int) -
     )
 
 
-def labelled(run: Run, windows: int) -> tuple[str, str]:
+def labelled(run: Run, measure: Measure, windows: int) -> tuple[str, str]:
     """(summary, text) of a labelled loss above the band of the reference's ``windows`` windows."""
     return (
-        f"version {run.version} predicts worse than usual: loss {run.value:.4f}, usually about {run.normal:.4f}",
-        f"log-loss of version {run.version} (lower is better) rose from {run.normal:.4f} (mean of the reference's "
-        f"{windows} windows) to {run.value:.4f} nats, above their band, which ends at "
-        f"{run.limit:.4f}{_in_a_row(run.windows)}; {run.n:,} labelled rows in the newest window",
+        f"version {run.version} predicts worse than usual: {measure.plain(run.value, run.normal)}",
+        f"{measure.name} of version {run.version} (lower is better) rose from {measure(run.normal)} (mean of the "
+        f"reference's {windows} windows) to {measure(run.value)}, above their band, which ends at "
+        f"{measure(run.limit)}{_in_a_row(run.windows)}; {run.n:,} labelled rows in the newest window",
     )
 
 
@@ -52,9 +85,9 @@ def where_shares(parts: Parts) -> str:
     return _where(parts, worst, "")
 
 
-def where_losses(parts: Parts) -> str:
+def where_losses(parts: Parts, measure: Measure) -> str:
     """The segments that a loss is worst in; empty when there are none."""
-    worst = [f"{part.segment} ({part.value:.4f}, {part.n:,} labelled rows)" for part in parts.worst]
+    worst = [f"{part.segment} ({measure(part.value)}, {part.n:,} labelled rows)" for part in parts.worst]
     return _where(parts, worst, ", within a tenth of the whole")
 
 
@@ -90,4 +123,10 @@ _RATES = {
     "null_rate": "is missing",
     "outside_share": "is far outside its usual range",
     "unseen_share": "has a value that was never seen before",
+}
+
+_LOSSES: dict[Loss, str] = {
+    "log_loss": "log-loss",
+    "error_rate": "share of wrong classes",
+    "mae": "mean absolute error",
 }

@@ -10,7 +10,7 @@ from schemas.rules import Rule, RuleError, metrics, parse
 from schemas.spec import AlertSpec, FeatureSpec
 
 FEATURES = [("temp", "number"), ("origin", "string"), ("miles per hour", "number"), ("a.b", "boolean")]
-KNOWN = metrics(FEATURES)
+KNOWN = metrics("binary", FEATURES)
 TAGS = ("origin", "carrier")
 
 
@@ -74,7 +74,7 @@ def test_a_limit_is_a_limit(operator: str, broken: list[bool]) -> None:
         ("score.median > 1", "no metric 'score.median' of this model; did you mean score.mean"),
         ("latency > 1", "did you mean latency.p99, latency.p95, latency.p50"),
         ("quality.late > 5", "no metric 'quality.late' of this model"),
-        ("  whatever", "position 3: no metric 'whatever' of this model; valid are labelled.log_loss, labelled.brier"),
+        ("  whatever", "position 3: no metric 'whatever' of this model; valid are labelled.auc, labelled.log_loss"),
         ("labelled.auc = 0.75", "position 14: after labelled.auc comes one of <, <=, >, >="),
         ("labelled.auc", "position 13: after labelled.auc comes one of"),
         ("labelled.auc < 75%", "position 16: after < comes a number, as in 0.75"),
@@ -108,6 +108,17 @@ def test_every_wrong_rule_of_a_spec_is_named() -> None:
     assert "alerts.rules[2]: 'labelled.auc < 0.7' is there already" in text
     assert "alerts.rules[3]: 'score.psi 3', position 11: after score.psi comes one of" in text
     assert "alerts.rules[0]" not in text
+
+
+@pytest.mark.parametrize(
+    ("task", "theirs", "not_theirs"),
+    [("binary", "auc", "mae"), ("multiclass", "f1_macro", "auc"), ("regression", "rmse", "accuracy")],
+)
+def test_labelled_metrics_are_those_of_the_task(task: str, theirs: str, not_theirs: str) -> None:
+    known = metrics(task, FEATURES)
+    assert parse(f"labelled.{theirs} > 1", known, TAGS).measure == theirs
+    with pytest.raises(RuleError, match=f"no metric 'labelled.{not_theirs}'"):
+        parse(f"labelled.{not_theirs} > 1", known, TAGS)
 
 
 def test_rules_follow_the_features() -> None:
