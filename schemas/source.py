@@ -131,7 +131,15 @@ class TimeSource(_Strict):
 
 
 Time = Annotated[TimeSource, BeforeValidator(lambda given: {"path": given} if isinstance(given, str) else given)]
-Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+
+
+def _topic(name: str) -> str:
+    if name.startswith("__"):
+        raise ValueError(f"{name} is Kafka's own topic; name one of yours")
+    return name
+
+
+Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$"), AfterValidator(_topic)]
 Places = dict[Annotated[str, Field(min_length=1, max_length=100)], Where]
 
 

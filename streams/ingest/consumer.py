@@ -22,6 +22,9 @@ _POLL_SECONDS = 0.1
 _IDLE_SECONDS = 0.5
 _REJOIN_SECONDS = 1.0
 _ANSWER_SECONDS = 30.0
+_REFRESH_MS = 15_000
+"""How soon a topic or a partition that is new is found."""
+
 _MAX_POLL_MS = 900_000
 """Longer than the warehouse's patience: an outage of ClickHouse is waited for inside a turn."""
 
@@ -48,6 +51,7 @@ class Member:
                     "enable.partition.eof": True,
                     "max.poll.interval.ms": _MAX_POLL_MS,
                     "allow.auto.create.topics": False,
+                    "topic.metadata.refresh.interval.ms": _REFRESH_MS,
                     # Positions are always given; one that is out of range means that records were deleted unread.
                     "auto.offset.reset": "error",
                 },
@@ -63,11 +67,11 @@ class Member:
         """
         try:
             while not stop.is_set():
-                self._sources.read()
                 if self._subscribed():
                     self._turn()
                 else:
                     stop.wait(_IDLE_SECONDS)
+                    self._sources.read()
         finally:
             self._consumer.close()
 
@@ -75,7 +79,8 @@ class Member:
         topics = sorted(self._sources.rules)
         if topics != self._topics:
             self._topics = topics
-            self._drop()
+            # Partitions that stay go on; a rebalance, if this makes one, begins them all anew.
+            self._merge.keep(topics)
             if topics:
                 self._consumer.subscribe(
                     topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
@@ -91,11 +96,11 @@ class Member:
             self._start(self._assigned)
             return
         self._sort(messages)
+        # What was published before a record was sent must be known before the record is mapped.
+        self._sources.read()
+        if self._topics != sorted(self._sources.rules):
+            return
         if records := self._merge.take(_BATCH):
-            # What was published before a record was sent must be known before the record is mapped.
-            self._sources.read()
-            if self._topics != sorted(self._sources.rules):
-                return  # the next turn subscribes anew, and reads these again
             batch = prepare(records, self._sources.rules, self._formats, self._tallies)
             self._transfer.send(batch, self._consumer)
             self._tallies |= batch.tallies

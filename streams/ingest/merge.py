@@ -5,7 +5,7 @@ driftline's watermarks past those of the other, which would then be late althoug
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from heapq import heapify, heappop, heapreplace
 
 from confluent_kafka import Message
@@ -62,6 +62,13 @@ class InTime:
             else:
                 break
         return taken
+
+    def keep(self, topics: Collection[str]) -> None:
+        """Forget the partitions of all other topics, and what they have waiting."""
+        for place in [place for place in self._next if place[0] not in topics]:
+            del self._next[place], self._waiting[place]
+            self._at_end.discard(place)
+            self._paused.discard(place)
 
     def throttle(self) -> tuple[set[Place], set[Place]]:
         """Which partitions need not be read now, being far ahead, and which must be read again.

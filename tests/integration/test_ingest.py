@@ -1,5 +1,6 @@
 """The role ``ingest`` on a real Kafka: a customer's topics become driftline's events, once, whatever dies."""
 
+import io
 import itertools
 import json
 import os
@@ -20,8 +21,13 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
-from ingest_world import DOCUMENT, chargeback, decision, record
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroSerializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+from ingest_world import DOCUMENT, START, chargeback, decision, record
+from rich.console import Console
 
+from app import sources
 from schemas.models import ModelRecord
 from schemas.settings import Settings
 from schemas.topics import TOPICS, TopicName
@@ -273,19 +279,34 @@ def test_a_backlog_of_several_partitions_is_sent_in_the_order_of_time(installati
 
 
 def test_what_cannot_be_read_holds_up_nobody_else(installation: Installation) -> None:
-    """A topic that is not there, driftline's own, and Avro without a registry."""
+    """A topic that is not there, driftline's own, and Avro without a registry; before and while others are read."""
+
+    def publish(name: str, source: dict[str, Any]) -> None:
+        made = installation.record(**source)
+        installation.publish(msgspec.structs.replace(made, model=name))
+
     for name, source in (
         ("nowhere", {"predictions": {"topic": "nobody.made.it"}}),
         ("loop", {"predictions": {"topic": installation.settings.topic("predictions")}}),
         ("avro", {"outcomes": {"format": "avro"}}),
     ):
-        made = installation.record(**source)
-        installation.publish(msgspec.structs.replace(made, model=name))
+        publish(name, source)
     installation.publish(installation.record())
     with running(installation):
         installation.decide(range(10))
         until(lambda: installation.tally("decisions").records == 10)
-    assert set(installation.ids("predictions")) == set(map(str, range(10)))
+        publish("later", {"predictions": {"topic": "nobody.made.this"}})
+        installation.decide(range(10, 20))
+        until(lambda: installation.tally("decisions").records == 20)
+    assert set(installation.ids("predictions")) == set(map(str, range(20)))
+    found = {topic.topic: topic for topic in sources.books(installation.settings)}
+    assert found["nobody.made.it"].partitions == 0
+    decisions = found[f"{installation.shop}.decisions"]
+    assert (decisions.partitions, decisions.tally.records, decisions.lag) == (3, 20, 0)
+    assert decisions.models == ["payments/avro", "payments/fraud"]
+    out = io.StringIO()
+    sources.show(list(found.values()), Console(file=out, width=200, highlight=False))
+    assert "nobody.made.it (of payments/nowhere) is not there, or may not be read" in out.getvalue()
 
 
 def test_records_deleted_before_they_were_read_are_counted_as_lost(installation: Installation) -> None:
@@ -306,3 +327,27 @@ def test_records_deleted_before_they_were_read_are_counted_as_lost(installation:
         installation.decide(range(60, 70))
         until(lambda: installation.tally("decisions").records == 40)
     assert installation.tally("decisions").lost == 30
+
+
+def test_avro_records_become_events_by_the_registry(installation: Installation) -> None:
+    registry: Any = SchemaRegistryClient.new_client({"url": "mock://shop"})
+    schema = {
+        "type": "record",
+        "name": "Chargeback",
+        "fields": [
+            {"name": "request", "type": "long"},
+            {"name": "booked", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+            {"name": "fraudulent", "type": "boolean"},
+        ],
+    }
+    topic = f"{installation.shop}.chargebacks"
+    write, context = AvroSerializer(registry, json.dumps(schema)), SerializationContext(topic, MessageField.VALUE)
+    installation.publish(installation.record(outcomes={"format": "avro"}))
+    with running(installation, registry):
+        for number in range(10):
+            body = {"request": number, "booked": START, "fraudulent": True}
+            installation.send(topic, None, write(body, context))
+        installation.send(topic, None, b"{}")
+        until(lambda: installation.tally("chargebacks").records == 11)
+    assert installation.tally("chargebacks") == Tally(records=11, mapped=10, dead=1, outcomes=10)
+    assert installation.ids("outcomes") == Counter(map(str, range(10)))

@@ -75,3 +75,12 @@ def test_a_partition_far_ahead_is_paused_and_read_again() -> None:
     add(merge, B, 3)
     taken(merge)
     assert merge.throttle() == (set(), {A})
+
+
+def test_a_topic_that_nobody_asks_for_any_more_holds_up_nobody() -> None:
+    merge = InTime({A: 0, B: 0})
+    add(merge, A, 1)
+    merge.end(A)
+    assert taken(merge) == []
+    merge.keep(["a"])
+    assert taken(merge) == [("a", 1)]
