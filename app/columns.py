@@ -1,6 +1,6 @@
 """Convert one column of a table; what cannot be converted is told with its row and value."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -94,6 +94,18 @@ def classes(column: pa.Array) -> pa.Array:
     if pa.types.is_integer(column.type) and set(pc.unique(column).to_pylist()) <= {0, 1, None}:
         return column
     return texts(column)
+
+
+def named(names: Collection[str]) -> Callable[[pa.Array], pa.Array]:
+    """A conversion to text in which every value is one of ``names``."""
+
+    def convert(column: pa.Array) -> pa.Array:
+        values = texts(classes(column))
+        known = pc.is_in(values, value_set=pa.array(sorted(names), pa.string()))
+        _refuse(values, pc.and_(values.is_valid(), pc.invert(known)), f"one of spec.classes ({', '.join(names)})")
+        return values
+
+    return convert
 
 
 def instants(column: pa.Array, timezone: str | None) -> pa.Array:

@@ -17,7 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from app.columns import Wrong, booleans, classes, instants, numbers, probabilities, texts
+from app.columns import Wrong, booleans, classes, instants, named, numbers, probabilities, texts
 from schemas.spec import FeatureKind, ModelSpec
 
 TEXTS = ("event_time", "label_time", "prediction_id", "version")
@@ -41,9 +41,9 @@ class Predictions:
         version: of the file, or :data:`NO_VERSION`.
         features: by name in the spec's order: float64, string or bool arrays; null is a missing value.
         segments: tag -> string array.
-        prediction: what was decided: numbers (regression), else names of classes; None without such a column.
+        prediction: what was decided: numbers (regression), else names of classes; None without such a column (binary).
         scores: class -> probability in [0, 1], float64 with nulls.
-        label: what really happened, null where it is not known; None without such a column.
+        label: what really happened, as ``prediction``; null where it is not known; None without such a column.
         label_time: ms since the epoch, null where not given; None without such a column.
         latency_ms: float64 with nulls; None without such a column.
         notes: what a person should know about how the table was read.
@@ -206,6 +206,10 @@ class Reader:
 
 def _answers(reader: Reader, spec: ModelSpec) -> tuple[pa.Array | None, dict[str, pa.Array]]:
     """What the model decided, and its probabilities by class."""
+    if spec.task == "regression":
+        return reader.needed("prediction", numbers), {}
+    if spec.task == "multiclass":
+        return _several(reader, spec.classes)
     positive = spec.positive_class
     own = f"score_{positive}"
     name = own if reader.has(own) or not reader.has("score") else "score"
@@ -217,8 +221,19 @@ def _answers(reader: Reader, spec: ModelSpec) -> tuple[pa.Array | None, dict[str
     return reader.optional("prediction", classes), {positive: reader.needed(name, probabilities)}
 
 
+def _several(reader: Reader, names: tuple[str, ...]) -> tuple[pa.Array, dict[str, pa.Array]]:
+    """Predicted classes (the most probable ones, where the table does not say), and probabilities of all or of none."""
+    there = [name for name in names if reader.has(f"score_{name}")]
+    scores = {name: reader.needed(f"score_{name}", probabilities) for name in (names if there else ())}
+    if reader.has("prediction") or not scores:
+        return reader.needed("prediction", named(names)), scores
+    best = np.argmax(np.column_stack([column.to_numpy() for column in scores.values()]), axis=1)
+    return pa.array([names[place] for place in best]), scores
+
+
 def _label(reader: Reader, spec: ModelSpec) -> pa.Array | None:
-    return reader.optional("label", classes)
+    convert = {"binary": classes, "multiclass": named(spec.classes), "regression": numbers}[spec.task]
+    return reader.optional("label", convert)
 
 
 def _take(column: pa.Array | None, place: pa.Array) -> pa.Array | None:

@@ -9,9 +9,7 @@ import pyarrow.compute as pc
 
 from app.columns import classes, numbers, probabilities, texts
 from app.table import Reader, TableError
-
-MOST_CLASSES = 50
-"""Whole numbers of more different values than this are amounts, not classes."""
+from schemas.spec import MOST_CLASSES
 
 SCORE = "score_"
 
@@ -58,8 +56,13 @@ def infer(reader: Reader) -> Task:
             f"{reader.path}: no column 'score', 'score_<class>' or 'prediction': what did the model answer? It has: "
             f"{', '.join(columns)}; another name is told by --column score=NAME or --column prediction=NAME"
         )
-    if names is None or len(names) > MOST_CLASSES:
+    if names is None:
         return Task("regression", None, (), (), "prediction is a number")
+    if len(names) > MOST_CLASSES:
+        raise TableError(
+            f"{reader.path}: prediction and label name {len(names):,} classes, at most {MOST_CLASSES} are watched; "
+            "put rare ones together"
+        )
     if len(names) < 2:
         raise TableError(
             f"{reader.path}: prediction and label hold one class only ({names[0]}), and there is no column 'score'; "
@@ -102,7 +105,7 @@ def _names(reader: Reader) -> list[str] | None:
 
 
 def _measured(reader: Reader, column: str) -> bool:
-    """Whether a column holds amounts: numbers with fractions, or many different ones."""
+    """Whether a column holds amounts: numbers with fractions, or more different ones than there are classes."""
     kind = reader.table[column].type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         return False

@@ -4,7 +4,6 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import yaml
 
 from app.propose.features import Feature
 from app.propose.task import Task
-from app.propose.times import DAY, Timing
+from app.propose.times import DAY, Timing, iso
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _HORIZON = 30 * DAY
@@ -94,14 +93,6 @@ def scalar(text: str) -> str:
     if _PLAIN.fullmatch(text) and yaml.safe_load(text) == text:
         return text
     return json.dumps(text, ensure_ascii=False)
-
-
-def iso(duration: timedelta) -> str:
-    """ISO-8601 text of a duration of whole minutes: P7D, PT6H, PT15M."""
-    if duration % DAY == timedelta(0):
-        return f"P{duration // DAY}D"
-    hours, minutes = divmod(duration // timedelta(minutes=1), 60)
-    return "PT" + (f"{hours}H" if hours else "") + (f"{minutes}M" if minutes or not hours else "")
 
 
 def _one_line(text: str) -> str:

@@ -7,9 +7,12 @@ import numpy as np
 
 from app.table import Reader
 from detectors.bands import MIN_WINDOWS
+from schemas.spec import AlertSpec
 
 ENOUGH_ROWS = 200
 """A window with fewer rows tells little."""
+
+MIN_ROWS: int = AlertSpec().min_rows
 
 ENOUGH_WINDOWS = 20
 """A table with fewer windows has too few to make a reference of and to judge."""
@@ -52,9 +55,10 @@ def infer(reader: Reader) -> Timing:
     width = window(len(event_time), span)
     a_window = len(event_time) / max(1.0, span / width)
     notes = []
-    if a_window < ENOUGH_ROWS:
+    if a_window < MIN_ROWS:
         notes.append(
-            f"about {a_window:.0f} rows in a window of {width}: with fewer than {ENOUGH_ROWS} most questions stay open"
+            f"about {a_window:.0f} rows in a window of {iso(width)}: tests need {MIN_ROWS} (alerts.min_rows), most "
+            "questions will stay open"
         )
     delays = _delays(reader, event_time)
     longest = max(delays, default=0) * _MS
@@ -83,6 +87,14 @@ def window(rows: int, span: timedelta) -> timedelta:
 def up(duration: timedelta, width: timedelta) -> timedelta:
     """The next multiple of ``width``, at least one."""
     return max(1, -(-duration // width)) * width
+
+
+def iso(duration: timedelta) -> str:
+    """ISO-8601 text of a duration of whole minutes: P7D, PT6H, PT15M."""
+    if duration % DAY == timedelta(0):
+        return f"P{duration // DAY}D"
+    hours, minutes = divmod(duration // timedelta(minutes=1), 60)
+    return "PT" + (f"{hours}H" if hours else "") + (f"{minutes}M" if minutes or not hours else "")
 
 
 def _delays(reader: Reader, event_time: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> list[int]:

@@ -171,7 +171,7 @@ def _losses(found: Result) -> dict[str, list[tuple[int, float]]]:
     losses: dict[str, list[tuple[int, float]]] = {}
     for report in found.windows:
         for tested in report["tested"]:
-            value = found.loss_of(tested)
+            value = tested["log_loss"]
             if value is not None:
                 losses.setdefault(tested["version"], []).append((tested["window_start"], value))
     return losses

@@ -7,11 +7,14 @@ from typing import Any
 from app.replay.plan import Plan
 from schemas.models import FeatureReference
 from schemas.partials import ALL
+from schemas.spec import Loss
 from schemas.windows import iso, to_ms
 from warehouse.client import Warehouse
 
 MOVED = 10
 """So many features are named as those that moved most."""
+
+LOSSES: dict[Loss, str] = {"log_loss": "log-loss", "error_rate": "share of wrong answers", "mae": "mean absolute error"}
 
 CHANCE = 0.01
 """Chance that any feature is named although none has moved."""
@@ -111,13 +114,7 @@ class Result:
     @property
     def loss_name(self) -> str:
         """What the labelled loss of the task is called."""
-        return "log-loss"
-
-    @staticmethod
-    def loss_of(tested: dict[str, Any]) -> float | None:
-        """The labelled loss of a tested window; None without enough labels."""
-        loss: float | None = tested["log_loss"]
-        return loss
+        return LOSSES[self.plan.reference.loss]
 
     @property
     def judged(self) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from schemas.lifecycle import Severity
 from schemas.models import TeamRecord
 from schemas.partials import model_key
 from schemas.settings import Settings
-from schemas.spec import ModelSpec, TeamSpec
+from schemas.spec import REPLAYS, ModelSpec, TeamSpec
 
 log = structlog.get_logger()
 
@@ -46,8 +46,11 @@ class Teams:
     def channels(self, namespace: str, team: str, severities: Iterable[Severity]) -> frozenset[str]:
         """Names of the channels that hear of an incident.
 
-        A team's ``warnings`` hear of everything, its ``channels`` of what is, or once was, critical.
+        A team's ``warnings`` hear of everything, its ``channels`` of what is, or once was, critical. Of the replay of a
+        table hears nobody.
         """
+        if namespace == REPLAYS:
+            return frozenset()
         spec = self._specs.get(model_key(namespace, team))
         if spec is None:
             return self._default
@@ -78,14 +81,14 @@ class Directory:
                 log.error("notify.team_invalid", offset=entry.offset, error=str(error)[:500])
         for key in self._declared.learn(self._model_reader.read(timeout), self._models_topic):
             generations = self._declared.generations(*key.split("/", 1))
-            if generations:
+            if generations and generations[-1].namespace != REPLAYS:
                 self._specs[key] = generations[-1].parsed()
             else:
                 self._specs.pop(key, None)
 
     @property
     def models(self) -> Mapping[str, ModelSpec]:
-        """``namespace/model`` -> spec of its newest generation."""
+        """``namespace/model`` -> spec of its newest generation; without replays, which end and are silent then."""
         return self._specs
 
     def close(self) -> None:

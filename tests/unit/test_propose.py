@@ -94,6 +94,30 @@ def test_the_positive_class_is_the_one_that_the_score_is_of(
     assert (spec["spec"]["task"], spec["spec"]["positive_class"]) == ("binary", positive)
 
 
+def test_several_classes_with_and_without_probabilities(tmp_path: Path) -> None:
+    names = ["cat", "dog", "owl", "dog"] * (ROWS // 4)
+    scored = {f"score_{name}": [1 / 3] * ROWS for name in ("cat", "dog", "owl")}
+    spec, notes = proposed(written(tmp_path, scored | {"label": names, "x": [1.5] * ROWS}))
+    assert (spec["spec"]["task"], spec["spec"]["classes"]) == ("multiclass", ["cat", "dog", "owl"])
+    assert [feature["name"] for feature in spec["spec"]["features"]] == ["x"]
+    decided = {"prediction": names, "label": ["cat"] * ROWS, "x": [1.5] * ROWS}
+    spec, notes = proposed(written(tmp_path, decided))
+    assert (spec["spec"]["task"], spec["spec"]["classes"]) == ("multiclass", ["cat", "dog", "owl"])
+    assert notes == [
+        "there is no probability per class (columns score_<class>): the loss is the share of wrong answers"
+    ]
+    digits = {"prediction": [0, 1, 2, 9] * (ROWS // 4), "label": [0.0, None, 2.0, 9.0] * (ROWS // 4), "x": [1.5] * ROWS}
+    spec, _ = proposed(written(tmp_path, digits))
+    assert (spec["spec"]["task"], spec["spec"]["classes"]) == ("multiclass", ["0", "1", "2", "9"])
+
+
+@pytest.mark.parametrize("prediction", [[row / 2 for row in range(ROWS)], list(range(ROWS))])
+def test_amounts_are_a_regression(tmp_path: Path, prediction: list[float]) -> None:
+    spec, _ = proposed(written(tmp_path, {"prediction": prediction, "label": prediction, "x": [1.5] * ROWS}))
+    assert spec["spec"]["task"] == "regression"
+    assert not {"classes", "positive_class"} & spec["spec"].keys()
+
+
 def test_columns_are_renamed_and_names_that_yaml_would_read_otherwise_are_quoted(tmp_path: Path) -> None:
     halves = {"p": [0.9, 0.2] * (ROWS // 2), "y": ["no", "yes"] * (ROWS // 2)}
     path = written(tmp_path, halves | {"null": [1.5] * ROWS, "a: b": [2] * ROWS})
@@ -144,6 +168,10 @@ def test_windows_are_wide_enough_for_rows_and_narrow_enough_to_be_several(
     ("columns", "message"),
     [
         ({"age": [1] * ROWS}, r"no column 'score', 'score_<class>' or 'prediction'.*--column score=NAME"),
+        (
+            {"prediction": [f"c{row}" for row in range(ROWS)], "x": [1] * ROWS},
+            r"prediction and label name 400 classes, at most 64 are watched; put rare ones together",
+        ),
         ({"score": [0.5] * ROWS}, r"no column can be a feature; it has: event_time, score"),
         ({"event_time": None, **BINARY}, r"column 'event_time': not in the table; it has: score, label, age"),
     ],

@@ -196,6 +196,60 @@ def test_files_that_are_none_are_told(tmp_path: Path) -> None:
     assert refused(tmp_path / "ragged.csv").startswith("FILE: cannot be read: CSV parse error: Expected 2 columns")
 
 
+CLASSES = ModelSpec.model_validate(
+    {"task": "multiclass", "classes": ["1", "2"], "features": [{"name": "age", "kind": "number"}]}
+)
+NUMBER = ModelSpec.model_validate({"task": "regression", "features": [{"name": "age", "kind": "number"}]})
+
+
+def test_classes_are_named_alike_however_they_are_written(write: Write) -> None:
+    found = read(write(prediction=[1, 2, 1], label=[1.0, None, 2.0]), CLASSES)
+    assert found.prediction is not None
+    assert found.label is not None
+    assert (found.prediction.to_pylist(), found.label.to_pylist(), found.scores) == (
+        ["1", "1", "2"],
+        ["2", "1", None],
+        {},
+    )
+
+
+def test_the_most_probable_class_is_what_was_predicted(write: Write) -> None:
+    found = read(write(score_1=[0.4, 0.6, 0.9], score_2=[0.6, 0.4, 0.1]), CLASSES)
+    assert found.prediction is not None
+    assert found.prediction.to_pylist() == ["1", "2", "1"]
+    assert found.scores["2"].to_pylist() == [0.1, 0.6, 0.4]
+
+
+def test_numbers_are_predicted_and_happen(write: Write) -> None:
+    found = read(write(prediction=[1.5, 2, 3], label=["4", None, "5.5"]), NUMBER)
+    assert found.prediction is not None
+    assert found.label is not None
+    assert (found.prediction.to_pylist(), found.label.to_pylist()) == ([3.0, 1.5, 2.0], [5.5, 4.0, None])
+
+
+@pytest.mark.parametrize(
+    ("spec", "changes", "message"),
+    [
+        (CLASSES, {"prediction": [1, 3, 2]}, "column 'prediction', row 2: '3' is not one of spec.classes (1, 2)"),
+        (CLASSES, {"prediction": [1, 1, 2], "label": ["1", "x", "2"]}, "column 'label', row 2: 'x' is not one of spec"),
+        (CLASSES, {"score_1": [0.1] * 3}, "column 'score_2': not in the table; did you mean 'score_1'?"),
+        (CLASSES, {}, "column 'prediction': not in the table;"),
+        (NUMBER, {"prediction": [1.0, None, 2.0]}, "column 'prediction', row 2: no value; every prediction needs one"),
+        (
+            NUMBER,
+            {"prediction": [1.0, 2.0, 3.0], "label": ["a", "b", "c"]},
+            "column 'label', row 1: 'a' is not a number",
+        ),
+    ],
+)
+def test_answers_that_do_not_fit_the_task_are_told(
+    write: Write, spec: ModelSpec, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(TableError) as error:
+        read(write(**changes), spec)
+    assert message in str(error.value)
+
+
 def test_a_zone_that_does_not_exist_is_told(write: Write) -> None:
     told = refused(write(), timezone="Mars/Base")
     assert told == "FILE: column 'event_time': --tz Mars/Base: no such time zone; e.g. UTC, Europe/Berlin"
