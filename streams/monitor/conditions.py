@@ -168,7 +168,19 @@ def _latency(held: Held, generation: Generation, window: int, serving: str | Non
     if found.p99 is not None and found.p50 is not None and found.p99 > objective:
         summary, text = words.latency(serving, p99=found.p99, p50=found.p50, objective=objective, n=found.n)
         yield Condition(
-            key, "latency", serving, ALL, "", "p99", found.p99, objective, window, window, text, summary=summary
+            key=key,
+            kind="latency",
+            version=serving,
+            segment=ALL,
+            name="",
+            metric="p99",
+            value=found.p99,
+            limit=objective,
+            since=window,
+            last=window,
+            text=text,
+            summary=summary,
+            where="latency is not counted by segment",
         )
 
 

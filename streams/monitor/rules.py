@@ -71,7 +71,7 @@ def judge(
             )
             after[rule.text] = run
             if run.windows >= rule.windows:
-                active.append(_condition(rule, run))
+                active.append(_condition(rule, run, _by_segment(rule, found, run.version)))
     return after, Findings(tuple(active), frozenset(unknown))
 
 
@@ -95,7 +95,22 @@ def _key(rule: Rule) -> str:
     return f"rule/{rule.text}"
 
 
-def _condition(rule: Rule, run: RuleRun) -> Condition:
+def _by_segment(
+    rule: Rule, metrics: Mapping[tuple[str, str, str, str, str], Metric], version: str
+) -> dict[str, tuple[float, int]]:
+    """Segment -> (value, rows) of the same number, where it is known; nothing for a rule about one segment."""
+    view = "tested" if rule.view == "labelled" else rule.view
+    return {
+        m.segment: (m.value, m.n)
+        for (found, whose, segment, name, metric), m in metrics.items()
+        if (found, whose, name, metric) == (view, version, rule.name, rule.measure)
+        and m.value is not None
+        and segment != ALL
+        and not rule.segment
+    }
+
+
+def _condition(rule: Rule, run: RuleRun, by_segment: Mapping[str, tuple[float, int]]) -> Condition:
     summary, text = words.rule(rule, run)
     return Condition(
         key=_key(rule),
@@ -110,4 +125,5 @@ def _condition(rule: Rule, run: RuleRun) -> Condition:
         last=run.last,
         text=text,
         summary=summary,
+        where=words.where_rule(rule, by_segment),
     )

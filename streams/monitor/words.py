@@ -1,11 +1,12 @@
 """Plain words for what was measured: what moved, in its unit, from what to what, and how sure that is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from schemas.rules import Rule
 from schemas.spec import Loss, ModelSpec
 from schemas.windows import from_ms
-from streams.monitor.context import Parts
+from streams.monitor.context import AT_MOST, Parts
 from streams.monitor.state import RuleRun, Run
 
 
@@ -89,6 +90,17 @@ def where_losses(parts: Parts, measure: Measure) -> str:
     """The segments that a loss is worst in; empty when there are none."""
     worst = [f"{part.segment} ({measure(part.value)}, {part.n:,} labelled rows)" for part in parts.worst]
     return _where(parts, worst, ", within a tenth of the whole")
+
+
+def where_rule(rule: Rule, by_segment: Mapping[str, tuple[float, int]]) -> str:
+    """The segments that break a rule by themselves, the furthest from its limit first; empty when none is known."""
+    if not by_segment:
+        return ""
+    broken = [(segment, value, n) for segment, (value, n) in by_segment.items() if rule.broken(value)]
+    broken.sort(key=lambda part: (-abs(part[1] - rule.limit), part[0]))
+    shown = ", ".join(f"{segment} ({value:.4g}, {n:,} rows)" for segment, value, n in broken[:AT_MOST])
+    of = f"{len(broken)} of {count(len(by_segment), 'segment')} with enough rows"
+    return f"broken in {of}: {shown}" if broken else f"broken in none of {of.partition(' of ')[2]} by itself"
 
 
 def _in_a_row(windows: int) -> str:

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import monitor_world as world
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from schemas.rules import Rule, RuleError, metrics, parse
@@ -92,6 +94,35 @@ def test_what_cannot_be_read_says_where_and_what_is_valid(text: str, said: str) 
         parse(text, KNOWN, TAGS)
     assert said in str(caught.value)
     assert repr(text) in str(caught.value)
+
+
+PIECES = (
+    "labelled.auc",
+    "feature.temp.psi",
+    " ",
+    "<",
+    ">=",
+    "0.5",
+    "1e",
+    "for",
+    "2",
+    "windows",
+    "[",
+    "origin=",
+    "]",
+    "é",
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | st.text(max_size=60))
+def test_whatever_is_typed_is_read_or_explained(text: str) -> None:
+    said = ""
+    try:
+        rule = parse(text, KNOWN, TAGS)
+        assert parse(rule.text, KNOWN, TAGS) == rule
+    except RuleError as error:
+        said = str(error)
+    assert not said or "position" in said
 
 
 def test_a_model_without_segments_says_what_to_do() -> None:

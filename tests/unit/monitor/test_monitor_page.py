@@ -74,6 +74,27 @@ def test_the_summary_is_one_line_of_the_worst_and_how_many_more() -> None:
     assert "\n" not in found.summary
 
 
+def test_what_cannot_be_told_any_more_is_said() -> None:
+    """The incident of day 3 meets a spec that asks for more rows than there are: nothing is known, nothing resolves."""
+    generations = Generations.of(
+        [
+            world.record(),
+            world.record(2, effective_from=world.START + 4 * world.DAY, alerts=AlertSpec(min_rows=10_000)),
+        ]
+    )
+    monitor = ModelMonitor(world.NAMESPACE, world.MODEL, Held(2))
+    for message in world.in_turn(world.stream(7, faults=world.Faults(nulls=[3]))):
+        monitor.apply(message)
+    ticks = []
+    while (start := monitor.due(generations)) is not None:
+        ticks.append(monitor.tick(start, generations))
+    last = ticks[-1].report.incident
+    assert last is not None
+    assert last.state == "open"
+    assert "since 1972-09-30 00:00 UTC, one window; too few rows to tell now" in last.text
+    assert last.changed == last.opened, "nobody is told again"
+
+
 if __name__ == "__main__":
     for case in CASES:
         (GOLDEN / f"{case}.txt").write_text(incident(case).text, encoding="utf-8")

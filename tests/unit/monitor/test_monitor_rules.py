@@ -111,6 +111,20 @@ def test_every_number_that_is_settled_once_can_be_asked_for_and_nothing_else() -
     assert {path for path, by_segment in stored.items() if by_segment} <= {path for path in known if known[path]}
 
 
+def test_the_segments_that_break_a_rule_by_themselves_are_named() -> None:
+    stream = world.in_turn(world.stream(4, faults=world.Faults(nulls=[3], nulls_of="JFK")))
+    tick = run(stream, "feature.temp.null_rate > 0.2")[-1]
+    assert tick.report.incident is not None
+    (where,) = [c.where for c in tick.report.incident.conditions if c.kind == "rule"]
+    assert where == "broken in 1 of 2 segments with enough rows: origin=JFK (0.5211, 71 rows)"
+    tick = run(stream, "feature.temp.mean < 1000")[-1]
+    assert tick.report.incident is not None
+    assert "broken in 2 of 2 segments with enough rows: origin=" in tick.report.incident.text
+    tick = run(stream, "quality.counted > 100")[-1]
+    assert tick.report.incident is not None
+    assert "broken in none of 2 segments with enough rows by itself" in tick.report.incident.text
+
+
 @pytest.mark.parametrize("rule", ["labelled.auc < 0.5", "labelled.auc > 0.5"])
 def test_a_shadow_breaks_no_rule(rule: str) -> None:
     """Version 2 serves; its numbers count, whatever the name of the shadow."""
