@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import clickhouse_connect
 import pytest
+import structlog
 from clickhouse_connect.driver.client import Client
 from hypothesis import settings as hypothesis_settings
 
@@ -72,6 +73,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     skipped = len(terminalreporter.stats.get("skipped", []))
     if os.environ.get("DRIFTLINE_NO_SKIPS") == "1" and skipped:
         terminalreporter.line(f"{skipped} skipped: DRIFTLINE_NO_SKIPS=1 makes the run fail", red=True)
+
+
+@pytest.fixture(autouse=True)
+def _log_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command that a test runs in this process configures the log for its own captured stderr, which then closes."""
+    configure = structlog.configure
+
+    def without_cache(**options: Any) -> None:
+        configure(**options | {"cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", without_cache)
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

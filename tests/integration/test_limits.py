@@ -1,6 +1,7 @@
 """Large messages get through, and topics that would hold them up are refused at start."""
 
 import random
+import time
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -50,6 +51,9 @@ def test_smaller_limits_are_refused_with_what_to_do_and_larger_ones_are_the_owne
         entry = ConfigEntry("max.message.bytes", str(value), incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, settings.topic("partials"), incremental_configs=[entry])
         admin.incremental_alter_configs([resource])[resource].result(30)
+        # The controller has it; the broker that answers learns of it in a moment.
+        while admin.describe_configs([resource])[resource].result(30)["max.message.bytes"].value != str(value):
+            time.sleep(0.05)
 
     limit(1_048_576)
     with pytest.raises(SystemExit, match=r"partials: max.message.bytes is 1048576.*--add-config max.message.bytes="):
