@@ -1,10 +1,12 @@
 """What a model compares with: its reference, or how far it is with collecting one from its first rows."""
 
+import json
 from dataclasses import dataclass
 
 from app.declare import unreferenced
 from schemas.models import ModelRecord
-from schemas.spec import milliseconds
+from schemas.partials import model_key
+from schemas.spec import ModelSpec, milliseconds
 from schemas.windows import iso
 from warehouse.client import Warehouse
 
@@ -16,6 +18,11 @@ SELECT sumIf(n, name = 'predictions.served'), toUnixTimestamp64Milli(minIf(windo
     toUnixTimestamp64Milli(maxIf(window_start, name = 'predictions.counted')),
     countIf(name = 'predictions.counted')
 FROM partials FINAL WHERE namespace = {namespace:String} AND model = {model:String} AND view = 'tally'
+"""
+
+_NEWEST = """
+SELECT namespace, model, argMax(body, JSONExtractInt(body, 'generation')) FROM audit_log WHERE kind = 'generation'
+GROUP BY namespace, model
 """
 
 
@@ -42,11 +49,24 @@ class Progress:
 
 def progress(warehouse: Warehouse, record: ModelRecord) -> Progress | None:
     """How far a model is that collects its reference; None for one that has a reference, or gets it by training."""
-    spec = record.parsed()
-    if record.reference is not None or spec.retraining.enabled:
+    if record.reference is not None or record.parsed().retraining.enabled:
         return None
-    who = {"namespace": record.namespace, "model": record.model}
-    ((rows, first, last, windows),) = warehouse.rows(_COUNTED, who)
+    return _progress(warehouse, record.namespace, record.model, record.parsed())
+
+
+def audited(warehouse: Warehouse) -> dict[str, Progress]:
+    """``namespace/model`` -> progress of every model that collects, by the audit log alone."""
+    found = {}
+    for namespace, model, body in warehouse.rows(_NEWEST):
+        record = json.loads(body)
+        spec = ModelSpec.model_validate(record["spec"])
+        if record["reference"] is None and not spec.retraining.enabled:
+            found[model_key(namespace, model)] = _progress(warehouse, namespace, model, spec)
+    return found
+
+
+def _progress(warehouse: Warehouse, namespace: str, model: str, spec: ModelSpec) -> Progress:
+    ((rows, first, last, windows),) = warehouse.rows(_COUNTED, {"namespace": namespace, "model": model})
     width, collect = spec.grid().width, milliseconds(spec.reference.collect)
     span = int(last) + width - int(first) if windows else 0
     return Progress(

@@ -290,10 +290,10 @@ def _refuse(spec: ModelSpec, known: Sequence[ModelRecord], counted: Counted) -> 
                     "mean something else. Keep it, or declare a model of another name"
                 )
         if old.windows.label_maturity != spec.windows.label_maturity:
+            was, wanted = (of.windows.model_dump(mode="json")["label_maturity"] for of in (old, spec))
             raise Refused(
-                f"spec.windows.label_maturity: {old.windows.label_maturity} cannot become "
-                f"{spec.windows.label_maturity} once events are counted: windows would be tested twice, or never. Keep "
-                "it, or declare a model of another name"
+                f"spec.windows.label_maturity: {was} cannot become {wanted} once events are counted: windows would be "
+                "tested twice, or never. Keep it, or declare a model of another name"
             )
 
 

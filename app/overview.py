@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app import incidents
+from app.collecting import Progress, audited
 from app.incidents import Entry
 from app.status import ModelStatus, models
 from schemas.partials import model_key
@@ -36,12 +37,14 @@ class Line:
         counted: predictions of the last decided window that are in time, first of their id, and not a shadow's.
         tested: the newest ``schemas.lifecycle.PerformanceWindow`` of whoever served; empty before the first.
         open: incidents that are not resolved.
+        collecting: how far a model is whose first rows become its reference; None for the others.
     """
 
     status: ModelStatus
     counted: int
     tested: dict[str, Any]
     open: list[Entry]
+    collecting: Progress | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -94,13 +97,15 @@ class Line:
 
 def lines(warehouse: Warehouse) -> list[Line]:
     """Every model that stage 1 has seen, with its open incidents."""
+    progress = audited(warehouse)
     newest = {model_key(row[0], row[1]): (int(row[2]), json.loads(row[3] or "{}")) for row in warehouse.rows(_NEWEST)}
     still_open = incidents.entries(warehouse, limit=10_000)
     found = []
     for status in models(warehouse):
-        counted, tested = newest.get(model_key(status.namespace, status.model), (0, {}))
+        key = model_key(status.namespace, status.model)
+        counted, tested = newest.get(key, (0, {}))
         mine = [entry for entry in still_open if (entry.namespace, entry.model) == (status.namespace, status.model)]
-        found.append(Line(status, counted, tested or {}, mine))
+        found.append(Line(status, counted, tested or {}, mine, progress.get(key)))
     return found
 
 
@@ -122,6 +127,8 @@ def show(found: list[Line], lag: Lag, console: Console, now: int) -> None:
     for line in found:
         if line.waiting:
             console.print(f"{model_key(*line.key)}: {line.waiting}", markup=False)
+        if line.collecting:
+            console.print(f"{model_key(*line.key)}: reference {line.collecting}", markup=False)
         if line.misrouted:
             console.print(f"{model_key(*line.key)}: {line.misrouted}", markup=False, soft_wrap=True)
     for entry in sorted((e for line in found for e in line.open), key=lambda e: (e.severity != "critical", -e.opened)):
@@ -144,6 +151,7 @@ def show_model(line: Line, lag: Lag, console: Console, now: int) -> None:
         ("rows of the last window", f"{line.counted:,}"),
         *((f"  {name}", f"{events:,}") for name, events in sorted(status.last_window.items())),
         *_tested(line.tested),
+        *([("reference", str(line.collecting))] if line.collecting else []),
         ("retrainings asked for", f"{status.requests}, answered {status.candidates}"),
         *((f"lag of {topic}", f"{records:,} records") for topic, records in _by_topic(lag).items()),
         ("open incidents", line.alarms if line.open else "none"),
@@ -163,6 +171,7 @@ def as_json(found: list[Line], lag: Lag) -> dict[str, Any]:
         "models": [
             {name: None if value == NEVER else value for name, value in asdict(line.status).items()}
             | {"counted": line.counted, "tested": line.tested or None}
+            | {"collecting": line.collecting and asdict(line.collecting)}
             | {"open": [incidents.listed(entry) for entry in line.open]}
             for line in found
         ],

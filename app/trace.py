@@ -93,6 +93,10 @@ def _describe(row: _Row) -> str:
             text = (
                 f"{body.get('step', '')}: version {body['champion']['version']} serves, phase {body.get('phase', '')}"
             )
+        case "generation":
+            reference = body.get("reference")
+            rows = f"a reference of {reference['rows']:,} rows" if reference else "no reference"
+            text = f"generation {body.get('generation', '?')}, windows from {iso(row.at)} on, {rows}"
         case _:
             text = ", ".join(f"{k} {v}" for k, v in sorted(body.items()) if isinstance(v, str | int | float))
     return text

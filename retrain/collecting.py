@@ -14,6 +14,7 @@ from msgspec import Struct
 from retrain.baseline import build_reference
 from retrain.dataset import FEATURE, LABELS, SEGMENT, SERVED, parameters, to_parquet, typed
 from retrain.store import Store
+from schemas.events import class_name
 from schemas.ids import canonical_json
 from schemas.lifecycle import Request
 from schemas.models import Reference
@@ -61,6 +62,7 @@ def collect(warehouse: Warehouse, store: Store, request: Request, spec: ModelSpe
 
     Raises:
         NoRows: no prediction was counted in that time.
+        ValueError: the rows do not say what the spec needs.
     """
     given = parameters(request, spec) | {"end": request.holdout_from}
     ((counted,),) = warehouse.rows(_COUNT, given)
@@ -88,6 +90,8 @@ def build(table: pa.Table, spec: ModelSpec, request: Request) -> Reference:
     prediction = table["prediction"]
     if spec.task == "regression":
         prediction, label = prediction.cast(pa.float64()), label.cast(pa.float64())
+    elif spec.task == "multiclass":
+        prediction, label = _classes(prediction, spec.classes), _classes(label, spec.classes)
     return build_reference(
         spec,
         event_time=table["event_time"].to_numpy(),
@@ -103,7 +107,7 @@ _SCORE = "score."
 
 
 def _typed(found: pa.Table, spec: ModelSpec) -> pa.Table:
-    """Rows with columns ``label`` and ``prediction`` (text), and ``score.<class>`` where every row has all classes."""
+    """Rows with columns ``label`` and ``prediction`` (text), and ``score.<class>``."""
     columns: dict[str, Any] = typed(found, spec)
     columns["prediction"] = found["prediction"].cast(pa.string())
     label = found["label"].cast(pa.string())
@@ -118,11 +122,23 @@ def _typed(found: pa.Table, spec: ModelSpec) -> pa.Table:
     return pa.table(columns)
 
 
+def _classes(column: pa.Array, classes: tuple[str, ...]) -> pa.Array:
+    """Names of classes from what raw rows have of them: a class 3 may have been sent as the number 3.0."""
+    names = {text: text if text in classes else _of_number(text) for text in pc.unique(column).to_pylist() if text}
+    return pa.array([names.get(text) for text in column.to_pylist()], pa.string())
+
+
+def _of_number(text: str) -> str:
+    try:
+        return class_name(float(text))
+    except ValueError:
+        return text
+
+
 def _probabilities(found: pa.Table, classes: tuple[str, ...]) -> dict[str, pa.Array]:
-    rows = [
-        dict(zip(names, values, strict=True))
-        for names, values in zip(found["classes"].to_pylist(), found["probabilities"].to_pylist(), strict=True)
-    ]
-    if not all(row.keys() >= set(classes) for row in rows):
+    """Class -> its probability in every row, null in a row that has none; nothing when no row has any."""
+    pairs = zip(found["classes"].to_pylist(), found["probabilities"].to_pylist(), strict=True)
+    rows = [dict(zip(names, values, strict=True)) for names, values in pairs]
+    if not any(rows):
         return {}
-    return {_SCORE + name: pa.array([row[name] for row in rows], pa.float64()) for name in classes}
+    return {_SCORE + name: pa.array([row.get(name) for row in rows], pa.float64()) for name in classes}

@@ -80,7 +80,7 @@ class Training:
         """A reference is asked for: no version comes of it."""
         try:
             found = collecting.collect(self._warehouse, self._store, self._request, spec)
-        except collecting.NoRows as error:
+        except (collecting.NoRows, ValueError) as error:
             return _answer(self._request, "", error=str(error))
         answer = _answer(self._request, found.snapshot, error="")
         return replace(answer, status="ready", manifest=found.manifest, rows=found.rows)
