@@ -10,14 +10,16 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _FORMAT = re.compile(rb"\s+(\w+)[ \t\r\f]*\n?")
+_SETTING = re.compile(rb"\s+\w+\s*=")
 _RESULT_FORMAT = re.compile(rb"\bFORMAT\s+(\w+)\s*;?\s*(?:SETTINGS\b[^']*)?$", re.IGNORECASE)
 _NOT_DATA = {b"SELECT", b"WITH", b"VALUES", b"FROM", b"WATCH"}
 
 
 class Insert(NamedTuple):
-    """``INSERT ... FORMAT x`` whose data follow the statement."""
+    """``INSERT ... SETTINGS ... FORMAT x`` whose data follow the statement; ``settings`` may be empty."""
 
     head: str
+    settings: str
     format: str
     data: bytes
 
@@ -33,7 +35,7 @@ def split_insert(text: bytes) -> Insert | None:
     Raises:
         UnicodeDecodeError: the statement itself is not UTF-8.
     """
-    depth, first = 0, True
+    depth, first, settings = 0, True, len(text)
     for token in _TOKEN.finditer(text):
         kind = token.lastgroup
         if kind == "skip":
@@ -45,8 +47,12 @@ def split_insert(text: bytes) -> Insert | None:
         depth += (kind == "open") - (kind == "close")
         if depth == 0 and word in _NOT_DATA:
             return None
+        if depth == 0 and word == b"SETTINGS" and _SETTING.match(text, token.end()):
+            settings = token.start()
         if depth == 0 and word == b"FORMAT" and (name := _FORMAT.match(text, token.end())):
-            return Insert(text[: token.start()].decode(), name[1].decode(), text[name.end() :])
+            settings = min(settings, token.start())
+            head, changed = text[:settings].decode(), text[settings : token.start()].decode()
+            return Insert(head, changed, name[1].decode(), text[name.end() :])
     return None
 
 
