@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _TOPIC_PATIENCE_SECONDS = 60.0
+_KAFKA_ANSWER_SECONDS = 5.0
 
 
 def load_settings(env: Mapping[str, str] | None = None) -> Settings:
@@ -115,7 +117,7 @@ def prepare(settings: Settings, *, patience: float = 600.0) -> "Warehouse":
         SystemExit: an existing topic differs from its declaration; the message says how to mend it.
     """
     warehouse = prepare_warehouse(settings, patience=patience)
-    ensure_topics(settings)
+    ensure_topics(settings, timeout=patience)
     return warehouse
 
 
@@ -151,13 +153,7 @@ def ensure_topics(settings: Settings, *, timeout: float = _TOPIC_PATIENCE_SECOND
     from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
     admin = AdminClient(settings.kafka(**{"socket.connection.setup.timeout.ms": 5000}))
-    try:
-        found = admin.list_topics(timeout=timeout).topics
-    except KafkaException as error:
-        raise SystemExit(
-            f"no Kafka broker answered at {settings.bootstrap_servers} within {timeout:g} s ({error}); "
-            "check DRIFTLINE_BOOTSTRAP_SERVERS, or start one: driftline up"
-        ) from None
+    found = _topics(admin, settings, timeout)
     missing: list[TopicName] = [name for name in TOPICS if settings.topic(name) not in found]
     existing: list[TopicName] = [name for name in TOPICS if settings.topic(name) in found]
     new = [
@@ -190,6 +186,23 @@ def ensure_topics(settings: Settings, *, timeout: float = _TOPIC_PATIENCE_SECOND
     if created:
         log.info("kafka.topics_created", topics=sorted(created))
     return sorted(created)
+
+
+def _topics(admin: Any, settings: Settings, timeout: float) -> Any:
+    """The brokers' topics; while nobody answers, that is said and waited for."""
+    from confluent_kafka import KafkaException
+
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return admin.list_topics(timeout=min(_KAFKA_ANSWER_SECONDS, timeout)).topics
+        except KafkaException as error:
+            if time.monotonic() >= deadline:
+                raise SystemExit(
+                    f"no Kafka broker answered at {settings.bootstrap_servers} within {timeout:g} s ({error}); "
+                    "check DRIFTLINE_BOOTSTRAP_SERVERS, or start one: driftline up"
+                ) from None
+            log.warning("kafka.away", bootstrap_servers=settings.bootstrap_servers, error=str(error)[:300])
 
 
 def _config_problems(admin: Any, settings: Settings, names: list[TopicName]) -> list[str]:

@@ -6,6 +6,7 @@ after its owner was killed is the same, and is here.
 
 import atexit
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import psutil  # type: ignore[import-untyped]
 
@@ -46,11 +47,60 @@ def remembered_ports(root: Path, wanted: Mapping[str, int | None]) -> dict[str, 
     A server that comes back on its old port is found again by clients that never noticed.
     """
     notes = root / "ports.json"
-    before: dict[str, int] = json.loads(notes.read_text()) if notes.exists() else {}
+    before: dict[str, int] = {}
+    with contextlib.suppress(FileNotFoundError, ValueError):  # an owner that was killed may leave half a file
+        before = dict(json.loads(notes.read_text()))
     ports = {name: port or before.get(name) or free_port() for name, port in wanted.items()}
     root.mkdir(parents=True, exist_ok=True)
-    notes.write_text(json.dumps(ports))
+    write_whole(notes, json.dumps(ports))
     return ports
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file by one with this text; whoever is killed meanwhile leaves the old one."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
+
+
+class Lock:
+    """A directory is used by one process at a time; the system lets go of it however that process ends.
+
+    Args:
+        root: the directory.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / "lock"
+        self._file: IO[str] | None = None
+
+    def take(self) -> None:
+        """Lock the directory until :meth:`release`, or the end of this process.
+
+        Raises:
+            ServerError: another process has it.
+        """
+        file = self._path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            file.close()
+            raise ServerError(
+                f"{self._path.parent} is used by another driftline, process {holder}. Stop it (kill {holder}), or name "
+                "another folder with --root."
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        """Let others have the directory."""
+        if self._file:
+            self._file.close()
+            self._file = None
 
 
 class ServerProcess:
@@ -101,7 +151,8 @@ class ServerProcess:
         if answers(port):
             raise ServerError(
                 f"{self.name}: port {port} of 127.0.0.1 is taken by another program. "
-                f"Stop that program, or choose another port (it is remembered in {self.log.parent / 'ports.json'})."
+                f"Stop that program, or choose another port (driftline up --{self.name}-port; it is remembered in "
+                f"{self.log.parent / 'ports.json'})."
             )
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
@@ -114,7 +165,7 @@ class ServerProcess:
                 env={**os.environ, **(env or {})},
                 cwd=cwd,
             )
-        self._pid_file.write_text(str(self._process.pid))
+        write_whole(self._pid_file, str(self._process.pid))
         atexit.register(self.kill)
         deadline = time.monotonic() + patience
         while not ready():
@@ -178,6 +229,11 @@ class LocalServer(ABC):
     def pid(self) -> int | None:
         """Process id of the server while it runs, else None."""
         return self._process.pid
+
+    @property
+    def ended(self) -> str:
+        """Why the server is not running although it was started, for people; empty while it runs."""
+        return "" if self.pid else f"{self._process.name} has ended. {self._process.tail()}"
 
     @abstractmethod
     def start(self) -> str:

@@ -21,17 +21,24 @@ _SETTINGS = {"async_insert": 0, "insert_deduplicate": 0}
 
 
 def _not_now(error: BaseException) -> bool:
-    """Whether waiting may help: the server is away, restarting or overloaded."""
+    """Whether waiting may help: the server is away, restarting, overloaded or out of space."""
     if isinstance(error, OperationalError | HTTPError | ConnectionError | TimeoutError):
         return True
     return isinstance(error, DatabaseError) and any(
-        sign in str(error) for sign in ("TOO_MANY_PARTS", "TIMEOUT_EXCEEDED", "MEMORY_LIMIT", "NETWORK_ERROR")
-    )
+        sign in str(error)
+        for sign in (
+            "TOO_MANY_PARTS", "TIMEOUT_EXCEEDED", "MEMORY_LIMIT", "NETWORK_ERROR",
+            # A full disk: somebody will make room.
+            "NOT_ENOUGH_SPACE", "No space left on device",
+        )
+    )  # fmt: skip
 
 
 def _say(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
-    log.warning("clickhouse.away", attempt=state.attempt_number, error=str(error)[:300])
+    # ClickHouse's name of the error comes last in its text, which may be long.
+    name = getattr(error, "name", None) or type(error).__name__
+    log.warning("clickhouse.away", attempt=state.attempt_number, error=str(error)[:300], name=name)
 
 
 class Warehouse:
@@ -59,6 +66,7 @@ class Warehouse:
             retry=retry_if_exception(_not_now),
             wait=wait_exponential_jitter(initial=0.1, max=2.0),
             stop=stop_after_delay(patience),
+            before_sleep=_say,
             reraise=True,
         ):
             with attempt:

@@ -252,11 +252,11 @@ def run(
     models = Models()
     reader = ModelsReader(settings, models)
     try:
-        _check_partitions(settings, reader.partition_counts())
         out = Outputs(settings, warehouse, Producer(settings.producer(**PRODUCER)), reached)
         breaker = Breaker(settings.dead_letter_ratio, settings.dead_letter_min)
         while not stop.is_set():
             try:
+                _check_partitions(settings, reader.partition_counts())
                 member = Member(
                     settings, models=models, reader=reader, out=out, breaker=breaker, now=now, owner_id=owner_id
                 )
