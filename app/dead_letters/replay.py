@@ -1,7 +1,8 @@
 """``driftline dead-letters replay``: send letters again that fit by now, each once.
 
-A replay sends a letter's bytes, key and headers to the partition of its id. It first judges them by today's specs, as
-stage 1 does, and sends only what would be accepted; what was sent is written down (``dead_letter_replays``) and not
+A replay sends a letter's bytes, key and headers to the partition of its id; a letter of a customer's own topic is
+translated first, by today's ``source``. It judges events by today's specs, as stage 1 does, and sends only what would
+be accepted; what was sent is written down (``dead_letter_replays``) and not
 offered again. A crash in between sends it twice, and stage 1 counts it once: its id is the same.
 """
 
@@ -11,18 +12,24 @@ from dataclasses import dataclass, field
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from app.dead_letters.letters import Letter, Place
+from app.dead_letters.translate import Translator
 from schemas.events import SOURCE_EVENTS
 from schemas.settings import Settings
 from schemas.tables import DEAD_LETTER_REPLAYS
 from schemas.windows import from_ms
 from streams.aggregate.classify import accept
-from streams.aggregate.decode import Record, Refused
+from streams.aggregate.decode import Headers, Record, Refused
 from streams.aggregate.models import Models, ModelsReader
 from streams.aggregate.routing import partitions_of
+from streams.ingest.transfer import SOURCE_HEADER
+from streams.ingest.values import Unmappable
 from warehouse.client import Warehouse
 
 REPLAY_HEADER = "driftline_replay"
 """Header of an event that was sent again: ``topic/partition/offset`` of the dead letter."""
+
+Fit = tuple[Letter, list[Record]]
+"""A letter, and the records that it is sent as."""
 
 _AT_ONCE = 1_000
 _FLUSH_SECONDS = 60.0
@@ -65,45 +72,43 @@ def replay(
     finally:
         reader.close()
     found = Replay(already=[letter for letter in chosen if letter.replayed])
-    fit = []
+    translator = Translator(settings)
+    fit: list[Fit] = []
     for letter in chosen:
         if letter.replayed is None:
-            problem = _problem(letter, models, now())
-            if problem:
-                found.refused.append((letter, problem))
-            else:
-                fit.append(letter)
+            try:
+                records = _records(letter, translator, settings.source_partitions, now())
+                for record in records:
+                    accept(record, models)
+                fit.append((letter, records))
+            except (Refused, Unmappable) as refused:
+                found.refused.append((letter, f"{refused.reason}: {refused.detail}"))
     if dry_run:
-        found.sent = [(letter, None) for letter in fit]
+        found.sent = [(letter, None) for letter, _ in fit]
         return found
     for start in range(0, len(fit), _AT_ONCE):
         found.sent += _send(settings, warehouse, fit[start : start + _AT_ONCE], now)
     return found
 
 
-def _problem(letter: Letter, models: Models, now: int) -> str:
+def _records(letter: Letter, translator: Translator, partitions: int, now: int) -> list[Record]:
+    """What is sent for a letter: each record in the partition of its id, with the place of the letter as its offset."""
     topic, partition, offset = letter.place
-    if topic not in SOURCE_EVENTS:
-        return (
-            f"topic {topic}: not driftline's own; expected one of {', '.join(SOURCE_EVENTS)}. "
-            "Let the service that owns the topic send the record again: others read it too."
-        )
-    try:
-        accept(Record(topic, partition, offset, now, letter.value, letter.headers, letter.key), models)
-    except Refused as refused:
-        return f"{refused.reason}: {refused.detail}"
-    return ""
-
-
-def _home(letter: Letter, partitions: int) -> int:
-    """The partition of an event's id; a progress record has none and goes back to where it was."""
-    if not letter.prediction_id:
-        return letter.place[1]
-    return int(partitions_of([f"{letter.model}/{letter.prediction_id}".encode()], partitions)[0])
+    if topic in SOURCE_EVENTS:
+        # A progress record has no id, and goes back to where it was.
+        key = f"{letter.model}/{letter.prediction_id}".encode()
+        home = int(partitions_of([key], partitions)[0]) if letter.prediction_id else partition
+        headers = [(name, value) for name, value in letter.headers if name != REPLAY_HEADER]
+        return [Record(topic, home, offset, now, letter.value, headers, letter.key)]
+    source: Headers = [(SOURCE_HEADER, letter.name.encode())]
+    return [
+        Record(event.topic, int(partitions_of([event.key], partitions)[0]), offset, now, event.body, source, event.key)
+        for event in translator.events(letter)
+    ]
 
 
 def _send(
-    settings: Settings, warehouse: Warehouse, fit: Sequence[Letter], now: Callable[[], int]
+    settings: Settings, warehouse: Warehouse, fit: Sequence[Fit], now: Callable[[], int]
 ) -> list[tuple[Letter, Place | None]]:
     landed: dict[Place, tuple[int, int]] = {}
     failed: list[KafkaError] = []
@@ -119,20 +124,19 @@ def _send(
         return delivered
 
     producer = Producer(settings.producer())
-    for letter in fit:
-        topic = letter.place[0]
-        headers = [(name, value) for name, value in letter.headers if name != REPLAY_HEADER]
-        producer.produce(
-            settings.topic(topic),  # type: ignore[arg-type]
-            letter.value,
-            letter.key,
-            partition=_home(letter, settings.source_partitions),
-            headers=[*headers, (REPLAY_HEADER, letter.name.encode())],
-            on_delivery=told(letter),
-        )
+    for letter, records in fit:
+        for record in records:
+            producer.produce(
+                settings.topic(record.topic),
+                record.value,
+                record.key,
+                partition=record.partition,
+                headers=[*(record.headers or []), (REPLAY_HEADER, letter.name.encode())],
+                on_delivery=told(letter),
+            )
     waiting = producer.flush(_FLUSH_SECONDS)
     at = now()
     warehouse.insert(DEAD_LETTER_REPLAYS, [[*place, *new, from_ms(at)] for place, new in landed.items()])
     if failed or waiting:
         raise KafkaException(failed[0] if failed else KafkaError(KafkaError._TIMED_OUT))
-    return [(letter, (letter.place[0], *landed[letter.place])) for letter in fit]
+    return [(letter, (records[-1].topic, *landed[letter.place])) for letter, records in fit]

@@ -28,6 +28,8 @@ from ingest_world import DOCUMENT, START, chargeback, decision, record
 from rich.console import Console
 
 from app import sources
+from app.dead_letters import letters
+from app.dead_letters.replay import replay
 from schemas.models import ModelRecord
 from schemas.settings import Settings
 from schemas.topics import TOPICS, TopicName
@@ -243,6 +245,14 @@ def test_a_mapping_that_is_mended_takes_effect_for_what_comes_then(installation:
             "mend the producer or spec.source.predictions.id",
         )
     ]
+    # What was dead is translated again when it is asked for, once.
+    chosen = letters.letters(installation.warehouse, "1", {}, order="log_ts", limit=10)
+    done = replay(installation.settings, installation.warehouse, chosen, now=lambda: int(time.time() * 1000))
+    assert (len(done.sent), done.refused) == (5, [])
+    assert {place[0] for _, place in done.sent if place is not None} == {"predictions"}
+    assert installation.ids("predictions") == Counter(map(str, range(10)))
+    again = letters.letters(installation.warehouse, "1", {}, order="log_ts", limit=10)
+    assert len(replay(installation.settings, installation.warehouse, again, now=lambda: 0).already) == 5
 
 
 def test_a_model_that_starts_at_the_end_gets_no_history_but_all_that_follows(installation: Installation) -> None:
