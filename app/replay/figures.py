@@ -22,15 +22,13 @@ def course_title(found: Result) -> str:
     first = outside(found)[:1]
     unit = found.loss_name
     if not first:
-        return (
-            f"The {unit} of the judged windows stays inside its usual band" if _losses(found) else "No labels to test"
-        )
+        return f"The {unit} of the judged windows stays inside its usual band" if found.losses else "No labels to test"
     return f"The {unit} leaves its usual band in the window from {instant(first[0])}"
 
 
 def course_words(found: Result) -> str:
     """What the first picture shows, in sentences."""
-    losses = [value for values in _losses(found).values() for _, value in values]
+    losses = [value for values in found.losses.values() for _, value in values]
     parts = [f"{count(len(found.incidents), 'incident')}."]
     if losses:
         parts.append(f"{found.loss_name} by window between {min(losses):.4g} and {max(losses):.4g};")
@@ -137,11 +135,11 @@ def _loss(found: Result, axes: Axes) -> None:
             "usual band", (places[-1], (lows[-1] + highs[-1]) / 2), (6, 0), textcoords="offset points", va="center",
             fontsize=8.5, color=charts.GREEN, annotation_clip=False,
         )  # fmt: skip
-    for place, (version, values) in enumerate(sorted(_losses(found).items())):
+    for place, (version, values) in enumerate(sorted(found.losses.items())):
         colour = _VERSIONS[place % len(_VERSIONS)]
         times: Any = [_at(start) for start, _ in values]
         axes.plot(times, [value for _, value in values], "-o", color=colour, lw=1.8, ms=3.5)
-        if len(_losses(found)) > 1:
+        if len(found.losses) > 1:
             axes.annotate(
                 version, (times[-1], values[-1][1]), (6, 0), textcoords="offset points", fontsize=8.5, color=colour
             )
@@ -164,17 +162,6 @@ def _rows(found: Result, axes: Axes) -> None:
     axes.set_ylim(bottom=0)
     axes.set_ylabel("rows a window")
     axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, -0.75))
-
-
-def _losses(found: Result) -> dict[str, list[tuple[int, float]]]:
-    """Version -> (window start, labelled loss) of every window that was tested."""
-    losses: dict[str, list[tuple[int, float]]] = {}
-    for report in found.windows:
-        for tested in report["tested"]:
-            value = tested["log_loss"]
-            if value is not None:
-                losses.setdefault(tested["version"], []).append((tested["window_start"], value))
-    return losses
 
 
 def _at(ms: int) -> Any:

@@ -42,7 +42,8 @@ _SHOWN = ("psi", "jensenshannon", "chisquare_p_value", "mean", "null_rate")
 _METRICS = """
 SELECT view, name, metric, version, window_start, value, n, coverage FROM metric_values
 WHERE namespace = {namespace:String} AND model = {model:String} AND segment = '' AND value IS NOT NULL
-    AND (view = 'performance' OR (view = 'feature' AND metric IN {shown:Array(String)}))
+    AND (view = 'performance' OR view = 'tested' AND metric = {loss:String}
+        OR view = 'feature' AND metric IN {shown:Array(String)})
 ORDER BY view, name, metric, version, window_start
 """
 
@@ -99,6 +100,7 @@ class Result:
         incidents: records of ``schemas.lifecycle.Incident`` as they stand at the end, oldest first.
         windows: reports of every window that was decided, in order.
         performance: (window start, version) -> numbers with every label that came.
+        losses: version -> (window start, labelled loss of the task) of every window that was tested, in order.
         distances: feature -> window start -> Jensen-Shannon distance from the reference, in [0, 1].
     """
 
@@ -108,6 +110,7 @@ class Result:
     incidents: list[dict[str, Any]]
     windows: list[dict[str, Any]]
     performance: dict[tuple[int, str], dict[str, float]]
+    losses: dict[str, list[tuple[int, float]]]
     distances: dict[str, dict[int, float]]
     moved: list[Moved]
 
@@ -139,13 +142,16 @@ def read(warehouse: Warehouse, plan: Plan, sent: int) -> Result:
 
     features: dict[str, dict[str, dict[int, float]]] = {}
     performance: dict[tuple[int, str], dict[str, float]] = {}
+    losses: dict[str, list[tuple[int, float]]] = {}
     for view, name, metric, version, window, value, n, coverage in warehouse.rows(
-        _METRICS, who | {"shown": list(_SHOWN)}
+        _METRICS, who | {"shown": list(_SHOWN), "loss": plan.reference.loss}
     ):
         start = to_ms(window)
         if view == "performance":
             numbers = performance.setdefault((start, version), {"n": n, "coverage": coverage})
             numbers[metric] = value
+        elif view == "tested":
+            losses.setdefault(version, []).append((start, value))
         elif start >= plan.judged_from:
             features.setdefault(name, {}).setdefault(metric, {})[start] = value
     whole = {feature.name: feature for feature in plan.reference.features[ALL]}
@@ -166,6 +172,7 @@ def read(warehouse: Warehouse, plan: Plan, sent: int) -> Result:
         incidents=[json.loads(body) for (body,) in warehouse.rows(_INCIDENTS, who)],
         windows=[json.loads(body) for (body,) in warehouse.rows(_REPORTS, who)],
         performance=performance,
+        losses=losses,
         distances={name: metrics.get("jensenshannon", {}) for name, metrics in features.items()},
         moved=sorted((found for found in moved if found), key=lambda found: (-found.psi, found.feature))[:MOVED],
     )
