@@ -20,7 +20,7 @@ FIRST = (
     "windows", "performance", "label_coverage", "drift", "feature_quality", "scores", "latency", "volume",
     "window_metrics", "incident_list", "incident_conditions", "delivery_log", "silences", "versions",
     "rollout_history", "serving_history", "serving", "shadow_comparison", "served", "predictions", "outcomes",
-    "label_corrections", "dead_letters_by_reason", "tallies", "metric_values", "audit_log",
+    "label_corrections", "dead_letters_by_reason", "dead_letter_list", "tallies", "metric_values", "audit_log",
 )  # fmt: skip
 """Views in the order in which people meet them; others follow."""
 
@@ -62,6 +62,7 @@ _INHERITED = {
     "heads_of_checkpoints": "heads",
     "incident_list": "incidents",
     "silences": "incident_actions",
+    "dead_letter_list": "dead_letters",
 }
 
 _OF_VIEWS = {
@@ -82,6 +83,10 @@ _OF_VIEWS = {
     ("incident_list", "silenced_until"): "null: not silenced",
     ("dead_letter_replays", "new_partition"): "where it landed",
     ("dead_letter_replays", "new_offset"): "where it landed",
+    ("dead_letter_list", "topic"): "predictions or outcomes",
+    ("dead_letter_list", "new_partition"): "where it landed; null: not sent again",
+    ("dead_letter_list", "new_offset"): "where it landed; null: not sent again",
+    ("dead_letter_list", "replayed_at"): "null: not sent again",
     ("incident_actions", "note"): "as they gave it",
     ("migrations", "name"): "file in schemas/migrations",
     ("paired_windows", "challenger"): "version under test",

@@ -89,13 +89,16 @@ def reconcile(
         records: generations of all models; None: read them from the ``models`` topic.
 
     Raises:
-        CannotReconcile: nothing was ever counted, or the topics no longer hold all events.
+        CannotReconcile: nothing was ever counted, or what would be counted from no longer holds all events.
         KafkaException: the brokers do not answer.
     """
     positions = _positions(warehouse)
+    expired = _expired(warehouse)
     recount = Recount(read_models(settings) if records is None else records, settings.source_partitions)
     if source == "topics":
         _from_topics(settings, warehouse, recount, positions)
+    elif expired:
+        raise CannotReconcile(expired)
     else:
         _from_rows(warehouse, recount, positions)
     stored = _stored(warehouse)
@@ -110,7 +113,7 @@ def reconcile(
         dead={f"{topic}/{partition}": len(offsets) for (topic, partition), offsets in sorted(recount.dead.items())},
     )
     found.differences += _compare(recount.expected, stored)
-    if source == "topics":
+    if source == "topics" and not expired:
         found.differences += _missing_rows(warehouse, recount.offsets, positions)
     return found
 
@@ -155,6 +158,23 @@ SELECT topic, `partition`, `offset` FROM (
     UNION ALL SELECT 'outcomes', `partition`, `offset` FROM outcomes
     UNION ALL SELECT topic, `partition`, `offset` FROM dead_letters FINAL)
 """
+
+
+_KEPT = """
+SELECT dateDiff('day', (SELECT min(applied_at) FROM migrations), now()), min(days)
+FROM (SELECT ttl_days AS days FROM raw_predictions UNION ALL SELECT ttl_days FROM raw_outcomes)
+"""
+
+
+def _expired(warehouse: Warehouse) -> str:
+    """Why there may be fewer raw rows than were counted; empty when none can have expired yet."""
+    ((age, kept),) = warehouse.rows(_KEPT)
+    if not kept or age <= kept:
+        return ""
+    return (
+        f"this installation is {age} days old, and raw rows are kept for {kept} (raw.ttl), so rows that were counted "
+        "are gone. Count from the topics, as long as they hold all events, or keep raw rows for longer"
+    )
 
 
 def _positions(warehouse: Warehouse) -> Positions:

@@ -13,7 +13,8 @@ FROM raw_outcomes FINAL
 WHERE (namespace, model, prediction_id) IN (
     SELECT namespace, model, prediction_id FROM raw_outcomes WHERE verdict = 'correction')
 GROUP BY namespace, model, prediction_id, `partition`
-HAVING corrections > 0;
+HAVING corrections > 0
+COMMENT 'Outcomes whose label was said again and differently: the counted label beside the newest';
 
 -- A dead letter that `driftline dead-letters replay` sent again, and where it landed.
 CREATE TABLE IF NOT EXISTS dead_letter_replays
@@ -26,7 +27,8 @@ CREATE TABLE IF NOT EXISTS dead_letter_replays
     replayed_at    DateTime64(3, 'UTC') COMMENT 'clock of the machine that replayed it'
 )
 ENGINE = ReplacingMergeTree(replayed_at)
-ORDER BY (topic, `partition`, `offset`);
+ORDER BY (topic, `partition`, `offset`)
+COMMENT 'Dead letters that were sent again, and where they landed';
 
 -- Dead letters, with what could be read of whose they are, and whether they were sent again.
 CREATE VIEW IF NOT EXISTS dead_letter_list AS
@@ -41,4 +43,5 @@ SELECT
 FROM (SELECT * FROM dead_letters FINAL) AS d
 LEFT JOIN (SELECT * FROM dead_letter_replays FINAL) AS r
     ON r.topic = d.topic AND r.`partition` = d.`partition` AND r.`offset` = d.`offset`
-SETTINGS join_use_nulls = 1;
+SETTINGS join_use_nulls = 1
+COMMENT 'Dead letters, with what could be read of whose they are, and whether they were sent again';

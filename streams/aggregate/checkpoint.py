@@ -114,7 +114,7 @@ def checkpoint(states: Sequence[State], consumer: Consumer, out: Outputs) -> Non
     out.reached("C0")
 
     # C1 raw rows and dead letters
-    for table, side, row in ((RAW_PREDICTIONS, 0, _prediction_row), (RAW_OUTCOMES, 1, _outcome_row)):
+    for table, side, row in ((RAW_PREDICTIONS, 0, prediction_row), (RAW_OUTCOMES, 1, outcome_row)):
         rows = [row(item, state.seq + 1) for state in states for item in state.accepted[side]]
         for start in range(0, len(rows), _ROWS_PER_INSERT):
             out.warehouse.insert_columns(table, list(zip(*rows[start : start + _ROWS_PER_INSERT], strict=True)))
@@ -220,7 +220,8 @@ def _commit(redos: Sequence[Redo], consumer: Consumer, settings: Settings) -> No
         raise CommitRefused("; ".join(refused) or f"{len(answers or ())} answers to {len(offsets)} offsets")
 
 
-def _prediction_row(item: Accepted, seq: int) -> tuple[Any, ...]:
+def prediction_row(item: Accepted, seq: int) -> tuple[Any, ...]:
+    """A row of ``raw_predictions``, written by checkpoint ``seq``."""
     event, record = item.event, item.record
     assert isinstance(event, Prediction)  # noqa: S101  for the type checker
     return (
@@ -246,7 +247,8 @@ def _prediction_row(item: Accepted, seq: int) -> tuple[Any, ...]:
     )
 
 
-def _outcome_row(item: Accepted, seq: int) -> tuple[Any, ...]:
+def outcome_row(item: Accepted, seq: int) -> tuple[Any, ...]:
+    """A row of ``raw_outcomes``, written by checkpoint ``seq``."""
     event, record = item.event, item.record
     assert isinstance(event, Outcome)  # noqa: S101  for the type checker
     return (

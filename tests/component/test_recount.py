@@ -97,6 +97,15 @@ def test_a_lost_dead_letter_is_found(warehouse: Warehouse) -> None:
     assert [(d.window, d.partition, d.expected) for d in found] == [("none", 0, 0)]
 
 
+def test_rows_that_may_have_expired_are_no_differences(
+    warehouse: Warehouse, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "read_models", lambda _settings: list(RECORDS))
+    warehouse.command("INSERT INTO migrations SELECT 'the first', now() - INTERVAL 91 DAY")
+    assert reconcile.command(SETTINGS, warehouse, source="rows") == 2
+    assert "91 days old, and raw rows are kept for 90 (raw.ttl)" in " ".join(capsys.readouterr().err.split())
+
+
 def test_the_command_ends_with_1_and_names_the_place(
     warehouse: Warehouse, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
