@@ -41,6 +41,9 @@ def run(warehouse: Warehouse, query: str, *, as_json: bool, write: bool) -> None
             json.dump(dict(zip(result.column_names, map(_plain, row), strict=True)), sys.stdout, default=str)
             sys.stdout.write("\n")
         return
+    if not result.result_rows:
+        print("0 rows")
+        return
     table = Table(caption=f"{len(result.result_rows):,} rows", caption_justify="left")
     for name in result.column_names:
         table.add_column(name)

@@ -1,6 +1,8 @@
 """Stage 2 on real Kafka and the real engine: messages in, rows and messages out, also when it is killed in between."""
 
+import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,10 +15,12 @@ import monitor_world as world
 import msgspec
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from typer.testing import CliRunner
 
+from app.cli import app
 from app.wiring import prepare
 from schemas.ids import canonical_json
-from schemas.lifecycle import Report, Request
+from schemas.lifecycle import Incident, Report, Request
 from schemas.partials import PartialMessage, model_key
 from schemas.settings import Settings
 from schemas.topics import TopicName
@@ -37,9 +41,9 @@ class Installation:
         self.logs = logs
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, **environment: str) -> None:
-        """Run the monitor in a process of its own."""
-        told = {
+    def environment(self) -> dict[str, str]:
+        """What tells a process of this installation."""
+        return {
             "DRIFTLINE_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
             "DRIFTLINE_CLICKHOUSE_URL": self.settings.clickhouse_url,
             "DRIFTLINE_DATABASE": self.settings.database,
@@ -49,10 +53,13 @@ class Installation:
             "DRIFTLINE_STORE": str(self.settings.store),
             "PYTHONPATH": str(TESTS.parent),
         }
+
+    def start(self, **environment: str) -> None:
+        """Run the monitor in a process of its own."""
         with (self.logs / "monitor.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, str(TESTS / "monitor_process.py")],
-                env=os.environ | told | environment,
+                env=os.environ | self.environment() | environment,
                 stdout=log,
                 stderr=log,
             )
@@ -221,6 +228,41 @@ def test_garbage_is_kept_and_does_not_stop_the_stage(installation: Installation)
     dead = installation.reader("dead-letters").until(2)
     assert dead[0] == b"not json"
     assert installation.stop() == 0
+
+
+def test_somebody_who_is_called_asks_and_answers_by_command(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The alert's id leads from the page to everything else; by now the incident says how things stand."""
+    installation.publish_model()
+    installation.start()
+    installation.send(*world.in_turn(world.stream(DAYS, faults=FAULTS)))
+    installation.reader("reports").until(len(expected()))
+    assert installation.stop() == 0
+    rung = msgspec.json.decode(installation.reader("alerts").until(3)[-1], type=Incident)
+    stands = expected()[-1].incident
+    assert stands is not None
+    assert (stands.id, stands.changed) == (rung.id, rung.changed)
+    for name, value in (installation.environment() | {"COLUMNS": "80"}).items():
+        monkeypatch.setenv(name, value)
+
+    def driftline(*arguments: str) -> str:
+        answer = CliRunner().invoke(app, arguments)
+        assert answer.exit_code == 0, answer.output
+        return answer.stdout
+
+    screen = driftline("status")
+    assert stands.summary in screen
+    assert "default/flights" in screen.splitlines()[1]
+    status = json.loads(driftline("status", "flights", "--json"))
+    assert [entry["id"] for model in status["models"] for entry in model["open"]] == [rung.id]
+    assert "records" in driftline("status", "default/flights")
+    assert stands.text.rstrip() in driftline("incidents", "show", rung.id)
+    assert driftline("incidents", "ack", rung.id[:16], "--by", "ada") == f"{rung.id} acknowledged by ada\n"
+    assert "acknowledged by ada" in driftline("status")
+    for line in rung.text.splitlines():
+        if line.startswith("  driftline sql"):
+            assert "rows" in driftline(*shlex.split(line)[1:])
 
 
 def _days() -> Iterator[list[PartialMessage]]:
