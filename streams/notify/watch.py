@@ -122,6 +122,8 @@ class Watch:
                 started = self._now()
                 try:
                     if not following:
+                        # What is heard of a model that nobody knows is not kept.
+                        await self._learn()
                         await blocking(self._follow)
                         following = True
                     await self._listen(until=started + self._every)
@@ -139,12 +141,7 @@ class Watch:
 
     async def _look(self) -> None:
         """One look: what is new, what is open, what to tell."""
-        await self._refresh()
-        new = self._rules.know(self._directory.models)
-        if self._now() - self._history_at >= _HISTORY_EVERY_SECONDS:
-            new, self._history_at = sorted(self._directory.models), self._now()
-        for key in new:
-            await self._remember(key)
+        await self._learn()
         ends, committed = await blocking(self._read_offsets)
         now = int(self._now() * 1000)
         self._see_offsets(now, ends, committed)
@@ -160,6 +157,15 @@ class Watch:
             await self._ledger.write_incident(incident)
         # Whether ClickHouse is there is a sign by itself.
         await self._ledger.flush()
+
+    async def _learn(self) -> None:
+        """Which models there are, and now and then when they were heard of."""
+        await self._refresh()
+        new = self._rules.know(self._directory.models)
+        if self._now() - self._history_at >= _HISTORY_EVERY_SECONDS:
+            new, self._history_at = sorted(self._directory.models), self._now()
+        for key in new:
+            await self._remember(key)
 
     def _follow(self) -> None:
         """Start a little before now, so that a restart has heard what was just said."""

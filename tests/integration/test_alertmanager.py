@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from notify_stack import Installation, installed
 
 from compose.process import ServerProcess, answers, free_port
-from schemas.lifecycle import Incident
 
 CONFIG = """
 route:
@@ -122,22 +121,17 @@ def heard(people: world.Receiver) -> list[tuple[str, list[str]]]:
     ]
 
 
-def silent() -> Incident:
-    """What a dead-man rule finds of the same model."""
-    found = replace(world.condition("dead_man/ModelSilent/default/flights", "dead_man"), name="ModelSilent")
-    return world.incident("incident-2", found)
-
-
 def test_incidents_of_a_model_are_grouped_and_resolved(
     installation: Installation, alertmanager: Alertmanager, people: world.Receiver
 ) -> None:
-    first, second = world.incident("incident-1"), silent()
+    first = world.incident("incident-1")
+    second = world.incident("incident-2", world.condition("rule/1", "rule"))
     installation.say(first, second)
     both = ["incident-1", "incident-2"]
     world.until(lambda: ("firing", both) in heard(people), what="one notification of both")
     assert alertmanager.alerts() == [(id_, "critical", "active") for id_ in both]
     labels = {alert["labels"]["alertname"] for alert in people.requests[-1].body["alerts"]}
-    assert labels == {"ModelDataQuality", "ModelSilent"}
+    assert labels == {"ModelDataQuality", "ModelOwnRule"}
     installation.say(world.later(first, state="resolved"), world.later(second, state="resolved"))
     world.until(lambda: people.requests[-1].body["status"] == "resolved", what="the end")
     world.until(lambda: alertmanager.alerts() == [], what="no alert any more")
