@@ -82,10 +82,16 @@ class Pace:
 
 
 class Post:
-    """The HTTP client of all channels. Redirects are not followed: an address is the operator's, and nobody else's."""
+    """The HTTP client of all channels. Redirects are not followed: an address is the operator's, and nobody else's.
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    Args:
+        client: of httpx.
+        timeout: seconds that one request may take altogether.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, timeout: float) -> None:
         self._client = client
+        self._timeout = timeout
 
     async def __call__(self, channel: Channel, request: Call) -> None:
         """Send once.
@@ -94,15 +100,27 @@ class Post:
             NotTaken: with what the other side said, without what may be secret.
         """
         try:
-            answer = await self._client.post(request.url, headers=request.headers, content=request.body)
+            async with asyncio.timeout(self._timeout):
+                code, said, after = await self._send(request)
+        except TimeoutError:
+            raise NotTaken(f"no answer in {self._timeout:g} s", final=False) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             final = isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol)
             raise NotTaken(_plainly(channel, f"{type(error).__name__}: {error}"), final=final) from None
-        code = answer.status_code
-        if answer.is_success:
-            return
-        why = _plainly(channel, f"HTTP {code}: {answer.text[:_ERROR]}")
-        raise NotTaken(why, final=code < 500 and code not in _TRY_AGAIN, after=_retry_after(answer))
+        if not 200 <= code < 300:
+            why = _plainly(channel, f"HTTP {code}: {said}")
+            raise NotTaken(why, final=code < 500 and code not in _TRY_AGAIN, after=after)
+
+    async def _send(self, request: Call) -> tuple[int, str, float]:
+        """Code, the beginning of what was said, and after how many seconds to come again."""
+        sending = self._client.stream("POST", request.url, headers=request.headers, content=request.body)
+        said = b""
+        async with sending as answer:
+            async for part in answer.aiter_bytes(_ERROR):
+                said += part
+                if len(said) >= _ERROR:
+                    break
+            return answer.status_code, said[:_ERROR].decode(errors="replace"), _retry_after(answer)
 
 
 class Line:

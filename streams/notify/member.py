@@ -75,9 +75,8 @@ class Member:
             Lost: the membership is in doubt.
             KafkaException: what waiting cannot mend.
         """
-        timeout = httpx.Timeout(self._pace.timeout)
-        async with httpx.AsyncClient(timeout=timeout, follow_redirects=False) as client:
-            post = Post(client)
+        async with httpx.AsyncClient(timeout=self._pace.timeout, follow_redirects=False) as client:
+            post = Post(client, self._pace.timeout)
             for name, channel in self._settings.channels.items():
                 self._lines[name] = Line(
                     name, channel, post, ledger=self._ledger, pace=self._pace, now=self._now, done=self._done

@@ -1,7 +1,8 @@
 """One channel: in order, again and again, refused for good, silenced, not made twice; and slow for itself only."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -198,10 +199,10 @@ def test_an_alertmanager_is_told_again_and_again_of_what_lasts() -> None:
     assert bench.ledger.rows == []
 
 
-def _post(answer: Callable[[httpx.Request], httpx.Response], channel: Channel) -> NotTaken | None:
+def _post(answer: Callable[[httpx.Request], httpx.Response], channel: Channel, seconds: float = 5.0) -> NotTaken | None:
     async def send() -> None:
         async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
-            await Post(client)(channel, Call(channel.url.get_secret_value(), {"Authorization": "x"}, b"{}"))
+            await Post(client, seconds)(channel, Call(channel.url.get_secret_value(), {"Authorization": "x"}, b"{}"))
 
     try:
         asyncio.run(send())
@@ -234,6 +235,31 @@ def test_no_answer_may_pass_and_a_redirect_is_not_followed() -> None:
     moved = _post(lambda _: httpx.Response(302, headers={"Location": "http://169.254.169.254/"}), world.channel())
     assert moved is not None
     assert moved.final
+
+
+def test_an_answer_that_does_not_end_is_neither_waited_for_nor_kept() -> None:
+    class Endless(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                yield b"x" * 100_000
+
+    class Mute(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            await asyncio.Event().wait()
+            yield b""
+
+    error = _post(lambda _: httpx.Response(500, stream=Endless()), world.channel())
+    assert error is not None
+    assert len(str(error)) <= 300
+    silent = _post(lambda _: httpx.Response(500, stream=Mute()), world.channel(), seconds=0.01)
+    assert (str(silent), silent and silent.final) == ("no answer in 0.01 s", False)
+
+
+def test_a_pause_is_as_long_as_the_other_side_asks_for_within_reason() -> None:
+    bench = Bench(lambda _: 200)
+    for asked, least in ((0.0, 0.0), (7.0, 7.0), (1e9, 300.0)):
+        pause = bench.line._pause(SimpleNamespace(attempt_number=1), NotTaken("", final=False, after=asked))  # type: ignore[arg-type]
+        assert least <= pause <= least + 1.0
 
 
 def test_an_error_never_repeats_what_is_secret() -> None:
