@@ -70,6 +70,8 @@ _OF_VIEWS = {
     ("served", "outcome_offset"): "offset of the outcome; null: no label yet",
     ("served", "label_time"): "event time of the outcome; null: no label yet",
     ("served", "label"): "1 when it was the positive class; null: no label yet",
+    ("served", "label_text"): "label as the service sent it; null: no label yet",
+    ("served", "label_value"): "task regression: label as a number; null: no label yet",
     ("tallies", "tally"): "topic and verdict; predictions.served is the part of counted that no shadow answered",
     ("serving", "predictions"): "answers of all versions that somebody used",
     ("label_corrections", "counted_label"): "the first one, which counts",

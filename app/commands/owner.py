@@ -50,6 +50,8 @@ def validate(
     as_json: JsonOption = False,
 ) -> None:
     """Check documents without any server; exit 1 with every problem: file, line, path, value, what is valid."""
+    from schemas.spec import Model
+
     documents = _read(files, as_json=as_json)
     if as_json:
         json.dump({"documents": [document.name for document in documents], "problems": []}, sys.stdout)
@@ -57,6 +59,9 @@ def validate(
         return
     for document in documents:
         print(f"{document.file}:{document.line}: {document.name} is valid")
+        if isinstance(document.resource, Model):
+            for note in document.resource.spec.notes():
+                print(f"  note: {note}")
 
 
 def apply(

@@ -172,7 +172,7 @@ class Frames:
             limit: at most so many rows, the earliest.
         """
         table = self._arrow(
-            "SELECT prediction_id, version, event_time, score, label_time, label, segments, features FROM served "  # noqa: S608
+            "SELECT * EXCEPT (namespace, model, `partition`, prediction_offset, outcome_offset) FROM served "  # noqa: S608
             f"WHERE {_WHERE} AND event_time >= {{since:DateTime64(3, 'UTC')}} "
             "AND event_time < {until:DateTime64(3, 'UTC')} ORDER BY event_time, prediction_id LIMIT {limit:UInt64}",
             {**_named(model), **_between(since, until), "limit": limit},

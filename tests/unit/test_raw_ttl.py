@@ -1,10 +1,14 @@
 """``raw.ttl``: rows outlive whatever looks back at them, and the error says what to write instead."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from app.cli import app
 from schemas.spec import ModelSpec
 
 
@@ -51,3 +55,16 @@ def test_a_history_that_is_longer_than_the_rows_are_kept_is_said() -> None:
     assert "a training sees at most those" in spec().notes()[0]
     assert spec(raw={"ttl": "P365D"}).notes() == []
     assert spec(retraining={"enabled": False}).notes() == []
+
+
+def test_validate_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "model.yaml"
+    features = [{"name": "x", "kind": "number"}]
+    for ttl, says in (("P90D", True), ("P365D", False)):
+        parts = {"positive_class": "late", "features": features, "raw": {"ttl": ttl}}
+        document = {"apiVersion": "driftline/v1", "kind": "Model", "metadata": {"name": "delays"}, "spec": parts}
+        path.write_text(yaml.safe_dump(document))
+        found = CliRunner().invoke(app, ["validate", str(path)])
+        assert found.exit_code == 0, found.output
+        assert "is valid" in found.output
+        assert ("note: retraining.history is 365 days" in found.output) == says
