@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from driftline import wire
 
@@ -37,8 +37,9 @@ class Stats:
 class Emitter:
     """A bounded, non-blocking writer of one model's events. Thread-safe; one per process and model is enough.
 
-    Events wait in a buffer of at most ``max_pending`` for the broker; when it is full, new events are dropped, counted
-    (:meth:`stats`), logged and told to ``on_drop``: a slow broker never slows the service. What is pending
+    Events wait in a buffer of at most ``max_pending`` for the broker; when it is full, or an event is larger than Kafka
+    takes (1 MB), it is dropped, counted (:meth:`stats`), logged and told to ``on_drop``: a slow broker never slows the
+    service. What is pending
     when the process ends is flushed for at most ``exit_timeout`` seconds.
 
     Args:
@@ -74,6 +75,7 @@ class Emitter:
         self._exit_timeout = exit_timeout
         self._lock = threading.Lock()
         self._sent = self._delivered = self._failed = self._dropped = 0
+        self._said = ""
         self._partitions: dict[str, int] = {}
         options = {"bootstrap.servers": config} if isinstance(config, str) else dict(config)
         # The partitioner is Java's and Faust's: an outcome must land in the partition of its prediction.
@@ -127,9 +129,15 @@ class Emitter:
     def send(self, topic: SourceTopic, prediction_id: str, body: bytes) -> bool:
         """Queue a body that was encoded already (see :mod:`driftline.wire`); ``False`` when it had to be dropped."""
         kind: wire.Kind = "prediction" if topic == "predictions" else "outcome"
-        queued = self._produce(topic, body, kind, key=wire.key(self.namespace, self.model, prediction_id))
+        try:
+            queued = self._produce(topic, body, kind, key=wire.key(self.namespace, self.model, prediction_id))
+            why = "buffer full"
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                raise
+            queued, why = False, f"{len(body):,} bytes are more than Kafka takes (message.max.bytes)"
         if not queued:
-            self._drop(topic, prediction_id)
+            self._drop(topic, prediction_id, why)
         return queued
 
     def progress(
@@ -217,12 +225,13 @@ class Emitter:
                 return True
         return False
 
-    def _drop(self, topic: str, prediction_id: str) -> None:
+    def _drop(self, topic: str, prediction_id: str, why: str) -> None:
         with self._lock:
             self._dropped += 1
             dropped = self._dropped
-        if dropped % _SAY_DROPS_EVERY == 1:
-            log.warning("buffer full, events are dropped: %d so far, now %s %r", dropped, topic, prediction_id)
+            said_before, self._said = self._said, why
+        if dropped % _SAY_DROPS_EVERY == 1 or why != said_before:
+            log.warning("%s, events are dropped: %d so far, now %s %r", why, dropped, topic, prediction_id)
         if self._on_drop is not None:
             self._on_drop(topic, prediction_id)
 

@@ -1,5 +1,6 @@
 """The store gives back what was put, or says exactly why not."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,19 @@ def test_one_blob_under_the_name_of_another_is_refused(tmp_path: Path) -> None:
 def test_only_hashes_are_names(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadAddress, match="64 lower-case hex digits"):
         Store(tmp_path).get(name)
+
+
+def test_a_full_disk_leaves_no_half_blob_and_is_somebody_elses_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("retrain.store.os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            store.put(b"a model")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert store.get(store.put(b"a model")) == b"a model"

@@ -67,6 +67,20 @@ def test_a_full_buffer_drops_counts_and_tells() -> None:
     assert emit.stats().pending == 2
 
 
+def test_an_event_of_2_mb_is_dropped_with_its_size_and_never_raised(caplog: pytest.LogCaptureFixture) -> None:
+    dropped: list[tuple[str, str]] = []
+    service = Emitter("127.0.0.1:1", "team", "model", exit_timeout=0, on_drop=lambda *what: dropped.append(what))
+    assert not service.send("predictions", "p1", b"x" * 2_000_000)
+    assert not service.send("predictions", "p2", b"x" * 2_000_000)
+    assert service.stats().dropped == 2
+    assert dropped == [("predictions", "p1"), ("predictions", "p2")]
+    assert [record.getMessage() for record in caplog.records if record.name == "driftline"] == [
+        "2,000,000 bytes are more than Kafka takes (message.max.bytes), events are dropped: 1 so far, now predictions "
+        "'p1'"
+    ]
+    service.close(0)
+
+
 def test_room_is_made_by_taking_in_what_was_answered() -> None:
     producer = FakeProducer(room=1)
     emit = emitter(producer)
