@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
-from app.recount import Contract, Dead, Event, Figures, Place, Recount
+from app.recount import Event, Figures, Place, Recount
 from bus.generations import read_declared
 from schemas.models import ModelRecord
 from schemas.partials import Adoption
@@ -62,6 +62,7 @@ class Reconciliation:
         totals: ``namespace/model`` -> {in, counted, late, duplicate, correction, misrouted}, of both topics, recounted.
         dead: ``topic/partition`` -> dead letters, recounted.
         compared: rows of ``partials`` that were recounted.
+        left_out: ``namespace/model`` that has counts and is not declared (any more).
     """
 
     source: Source
@@ -70,6 +71,7 @@ class Reconciliation:
     totals: dict[str, dict[str, int]]
     dead: dict[str, int]
     differences: list[Difference] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -102,6 +104,10 @@ def reconcile(
     else:
         _from_rows(warehouse, recount, positions)
     stored = _stored(warehouse)
+    # What a model that was deleted has counted cannot be counted again: its spec is gone. It is said, and left out.
+    known = {*_declared(recount), "/"}
+    left_out = {model for place in stored if (model := f"{place.namespace}/{place.model}") not in known}
+    stored = {place: f for place, f in stored.items() if f"{place.namespace}/{place.model}" in known}
     if source == "rows":
         # An event in the wrong partition has its row in the right one: only the log knows where it was before.
         stored = {place: figures for place, figures in stored.items() if not place.name.endswith(".misrouted")}
@@ -111,6 +117,7 @@ def reconcile(
         compared=len(recount.expected),
         totals=_totals(recount.expected),
         dead={f"{topic}/{partition}": len(offsets) for (topic, partition), offsets in sorted(recount.dead.items())},
+        left_out=sorted(left_out),
     )
     found.differences += _compare(recount.expected, stored)
     if source == "topics" and not expired:
@@ -152,6 +159,13 @@ WHERE topic = {topic:String} AND `partition` = {p:UInt16} AND `offset` < {end:UI
 
 _UNDECLARED = "SELECT topic, `partition`, `offset` FROM dead_letters FINAL WHERE reason = 'unknown_model'"
 
+_DELETED = """
+SELECT 'predictions', `partition`, `offset` FROM predictions
+WHERE concat(namespace, '/', model) NOT IN {declared:Array(String)}
+UNION ALL SELECT 'outcomes', `partition`, `offset` FROM outcomes
+WHERE concat(namespace, '/', model) NOT IN {declared:Array(String)}
+"""
+
 _ROWS = """
 SELECT topic, `partition`, `offset` FROM (
     SELECT 'predictions' AS topic, `partition`, `offset` FROM predictions
@@ -175,6 +189,10 @@ def _expired(warehouse: Warehouse) -> str:
         f"this installation is {age} days old, and raw rows are kept for {kept} (raw.ttl), so rows that were counted "
         "are gone. Count from the topics, as long as they hold all events, or keep raw rows for longer"
     )
+
+
+def _declared(recount: Recount) -> list[str]:
+    return [f"{namespace}/{model}" for namespace, model in sorted(recount.contracts)]
 
 
 def _positions(warehouse: Warehouse) -> Positions:
@@ -269,6 +287,8 @@ def _from_rows(warehouse: Warehouse, recount: Recount, positions: Positions) -> 
             scope = {"p": p, "start": start, "end": min(end, start + _BATCH * 10)}
             for row in warehouse.rows(_PREDICTIONS if topic == "predictions" else _OUTCOMES, scope):
                 _, log_ts, namespace, model, prediction_id, event_time = row[:6]
+                if (namespace, model) not in recount.contracts:
+                    continue
                 event = Event(topic.removesuffix("s"), namespace, model, event_time, prediction_id)
                 late = False
                 if topic == "predictions":
@@ -276,18 +296,9 @@ def _from_rows(warehouse: Warehouse, recount: Recount, positions: Positions) -> 
                     late, event.shadow, event.features = verdict == "late", role == "shadow", json.loads(features)
                 else:
                     event.label = bool(row[6])
-                recount.count(event, _contract(recount, event), p, log_ts, late=late)
+                recount.count(event, recount.contract(namespace, model, event_time), p, log_ts, late=late)
         for (offset,) in warehouse.rows(_DEAD, {"topic": topic, "p": p, "end": end}):
             recount.bury(topic, p, offset)
-
-
-def _contract(recount: Recount, event: Event) -> Contract:
-    try:
-        return recount.contract(event.namespace, event.model, event.event_time)
-    except Dead:
-        raise CannotReconcile(
-            f"{event.namespace}/{event.model} has rows but no record in the models topic: publish the model again"
-        ) from None
 
 
 def _from_topics(settings: Settings, warehouse: Warehouse, recount: Recount, positions: Positions) -> None:
@@ -295,8 +306,9 @@ def _from_topics(settings: Settings, warehouse: Warehouse, recount: Recount, pos
     for p, found in warehouse.rows(_ADOPTIONS):
         ours = [a for a in msgspec.json.decode(found, type=list[Adoption]) if a.topic == "predictions"]
         adoptions.setdefault(int(p), []).extend(ours)
-    # Which models were known is not in the log of events: a model may be declared after its first events.
+    # Which models were known is not in the log of events: a model may be declared after its first events, or deleted.
     undeclared = set(warehouse.rows(_UNDECLARED))
+    deleted = set(warehouse.rows(_DELETED, {"declared": _declared(recount)}))
     for (topic, p), end in sorted(positions.items()):
         waiting = sorted(adoptions.get(p, []), key=lambda a: a.position) if topic == "predictions" else []
         for offset, log_ts, value, headers in _log(settings, settings.topic(topic), p, end):  # type: ignore[arg-type]
@@ -305,6 +317,8 @@ def _from_topics(settings: Settings, warehouse: Warehouse, recount: Recount, pos
                 recount.adopt(adoption.namespace, adoption.model, p, adoption.watermark)
             if (topic, p, offset) in undeclared:
                 recount.dead_record((topic, p), offset)
+            elif (topic, p, offset) in deleted:
+                recount.offsets.setdefault((topic, p), set()).add(offset)
             else:
                 recount.record((topic, p), offset, log_ts, value=value, headers=headers)
 
@@ -364,6 +378,8 @@ def show(found: Reconciliation, console: Console, *, limit: int = 20) -> None:
     for place, dead in found.dead.items():
         table.add_row(f"dead letters {place}", f"{dead:,}", "", "", "")
     console.print(table)
+    if found.left_out:
+        console.print(f"left out, since no spec says how to count it: {', '.join(found.left_out)} (not declared)")
     if found.ok:
         console.print("everything agrees: in = counted + late + duplicate + correction + misrouted + dead")
         return

@@ -202,6 +202,9 @@ def test_a_model_that_is_deleted_and_declared_again(owned: Owned) -> None:
     owned.until("dead", lambda: owned.rows(dead) == [(40,)])
     assert owned.rows(counted, model="churn") == [(40,)]
 
+    assert "left out, since no spec says how to count it: default/churn" in owned.command("reconcile")
+    assert "everything agrees" in owned.command("reconcile", "--source", "rows")
+
     # Who takes over finds rows of a model that nobody knows, and goes on.
     for role in ("aggregate", "monitor"):
         owned.kill(role)
