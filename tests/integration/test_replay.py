@@ -71,7 +71,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, kafka_cache: Path) -> Iterat
     declared["spec"]["reference"]["collect"] = "P7D"
     (folder / "model.yaml").write_text(yaml.safe_dump(declared))
     with Stack(folder / "stack", cache=kafka_cache) as stack:
-        stack.start_roles(run.ROLES)
+        stack.start_roles()  # all four, as in production: a replay must wake neither trainer nor rollout
         yield World(folder / "predictions.parquet", folder / "model.yaml", folder / "reference.parquet", stack)
 
 
@@ -110,6 +110,7 @@ def test_another_stack_gives_the_same_bytes(alone: dict[str, Any], world: World)
     planned = plan.plan(model, read(world.table, model.spec), None, path=world.table)
     found = world.here(planned, Installation(world.stack.settings, world.stack.warehouse, lambda: None))
     assert json.dumps(result.as_json(found, world.table.name)) == json.dumps(alone)
+    assert world.stack.warehouse.rows("SELECT kind, count() FROM audit WHERE kind = 'request' GROUP BY kind") == []
 
 
 def test_on_a_running_stack_it_has_a_name_of_its_own_and_is_not_counted_twice(
