@@ -23,6 +23,12 @@ FIXED_ONE = 2**20
 FIXED_LIMIT = 2.0**42
 """Larger magnitudes are clipped to this before they are summed (2**42 * 2**20 still fits in 63 bits)."""
 
+SQUARE_ONE = 2**32
+"""One, in the fixed point of sums of squares: finer, because squares of small errors are smaller still."""
+
+SQUARE_LIMIT = 2.0**31
+"""Larger magnitudes are clipped to this before they are squared: 2**32 rows of it fit in the 128 bits of a table."""
+
 SCORE_BINS = 128
 """Uniform bins of a probability over [0, 1]; 0.5 is an edge, 1.0 belongs to the last bin."""
 
@@ -45,7 +51,8 @@ class Sketch:
         nulls: rows without a value; ``sum(counts) == n - nulls``.
         outside: numbers beyond the reference's range, or categories the reference has not seen.
         sums: fixed-point sums (see :func:`from_fixed`). Numeric: (value). Score: (score). Latency: (ms).
-            Performance: (log-loss, Brier, score). Categorical: none.
+            Performance: (log-loss, Brier, score); of several classes or of a number, see ``detectors.multiclass`` and
+            ``detectors.regression``. Categorical: none.
         minimum: smallest value, None without one.
         maximum: largest value, None without one.
         counts: rows per bin. Numeric: one more than there are interior edges. Categorical: one per category, then
@@ -173,7 +180,7 @@ def group_numeric(
     if (np.diff(cuts) <= 0).any():
         raise ValueError(f"edges must be strictly increasing, got {list(cuts)}")
     column = np.asarray(values, np.float64)
-    rows = _Rows(groups, n_groups, column.shape, present=~np.isnan(column))
+    rows = Rows(groups, n_groups, column.shape, present=~np.isnan(column))
     kept = rows.take(column)
     outside = np.zeros(len(kept), np.bool_)
     if low is not None:
@@ -192,20 +199,27 @@ def group_categorical(codes: ArrayLike, groups: ArrayLike, n_groups: int, n_cate
     column = np.asarray(codes, np.int64)
     if column.size and not (column.min() >= -1 and column.max() <= n_categories):
         raise ValueError(f"codes must be in [-1, {n_categories}], got {column.min()} to {column.max()}")
-    rows = _Rows(groups, n_groups, column.shape, present=column >= 0)
+    rows = Rows(groups, n_groups, column.shape, present=column >= 0)
     kept = rows.take(column)
     return rows.sketches(kept, n_categories + 1, (), None, kept == n_categories)
 
 
-def group_score(scores: ArrayLike, groups: ArrayLike, n_groups: int) -> list[Sketch]:
-    """One sketch per group of the probability of the positive class.
+def group_score(scores: ArrayLike, groups: ArrayLike, n_groups: int, *, optional: bool = False) -> list[Sketch]:
+    """One sketch per group of the probability that is watched.
+
+    Args:
+        scores: float column.
+        groups: group of each row, in [0, n_groups).
+        n_groups: how many sketches to return.
+        optional: NaN is null, and no error.
 
     Raises:
         ValueError: a score is NaN or outside [0, 1], lengths or group ids do not fit.
     """
     column = np.asarray(scores, np.float64)
-    bins = score_bins(column)
-    return _Rows(groups, n_groups, column.shape).sketches(bins, SCORE_BINS, (column,), column)
+    rows = Rows(groups, n_groups, column.shape, present=~np.isnan(column) if optional else None)
+    kept = rows.take(column)
+    return rows.sketches(score_bins(kept), SCORE_BINS, (kept,), kept)
 
 
 def losses(scores: Floats, labels: NDArray[np.bool_]) -> tuple[Floats, Floats]:
@@ -225,7 +239,7 @@ def group_performance(scores: ArrayLike, labels: ArrayLike, groups: ArrayLike, n
         raise ValueError(f"labels must be 0 or 1, one per score ({column.size}), got {truth.size} labels")
     bins = 2 * score_bins(column) + truth.astype(np.int64)
     log_loss, brier = losses(column, truth.astype(np.bool_))
-    return _Rows(groups, n_groups, column.shape).sketches(bins, 2 * SCORE_BINS, (log_loss, brier, column), None)
+    return Rows(groups, n_groups, column.shape).sketches(bins, 2 * SCORE_BINS, (log_loss, brier, column), None)
 
 
 def group_latency(milliseconds: ArrayLike, groups: ArrayLike, n_groups: int) -> list[Sketch]:
@@ -237,8 +251,15 @@ def group_latency(milliseconds: ArrayLike, groups: ArrayLike, n_groups: int) -> 
     return group_numeric(milliseconds, groups, n_groups, LATENCY_EDGES)
 
 
-class _Rows:
-    """The rows of a batch that have a value, by group: counts what is common to all kinds of sketch."""
+class Rows:
+    """The rows of a batch that have a value, by group: counts what is common to all kinds of sketch.
+
+    Args:
+        groups: group of each row, in [0, n_groups).
+        n_groups: how many sketches there will be.
+        shape: of the columns.
+        present: rows that have a value; None: all.
+    """
 
     def __init__(
         self, groups: ArrayLike, n_groups: int, shape: tuple[int, ...], present: NDArray[np.bool_] | None = None
@@ -265,14 +286,17 @@ class _Rows:
         summed: tuple[Floats, ...],
         ranged: Floats | None,
         outside: NDArray[np.bool_] | None = None,
+        *,
+        squared: tuple[Floats, ...] = (),
     ) -> list[Sketch]:
-        """One sketch per group; all columns hold the present rows only."""
+        """One sketch per group; all columns hold the present rows only. Sums of squares come after the others."""
         n, ids = self._n_groups, self._ids
         counts = np.bincount(ids * n_bins + bins, minlength=n * n_bins).reshape(n, n_bins)
         nulls = self._n - counts.sum(axis=1)
         beyond = np.zeros(n, np.int64) if outside is None else np.bincount(ids[outside], minlength=n)
         minima, maxima = self._ranges(ranged)
         sums = [self._exact_sums(to_fixed(column)) for column in summed]
+        sums += [self._exact_squares(column) for column in squared]
         columns = zip(self._n.tolist(), nulls.tolist(), beyond.tolist(), minima, maxima, counts.tolist(), strict=True)
         return [
             Sketch(rows, null, out, tuple(column[group] for column in sums), least, most, tuple(histogram))
@@ -285,6 +309,18 @@ class _Rows:
         np.add.at(high, self._ids, fixed >> 31)
         np.add.at(low, self._ids, fixed & (2**31 - 1))
         return [(h << 31) + w for h, w in zip(high.tolist(), low.tolist(), strict=True)]
+
+    def _exact_squares(self, values: Floats) -> list[int]:
+        # A whole number below 2**94, of which a double holds the first 53 bits: the same in every batch.
+        rest = np.rint(np.square(np.clip(values, -SQUARE_LIMIT, SQUARE_LIMIT)) * SQUARE_ONE)
+        totals = [0] * self._n_groups
+        for power in (80, 40, 0):
+            digits = np.floor(rest / 2.0**power)
+            rest = rest - digits * 2.0**power
+            part = np.zeros(self._n_groups, np.int64)
+            np.add.at(part, self._ids, digits.astype(np.int64))
+            totals = [total + (digit << power) for total, digit in zip(totals, part.tolist(), strict=True)]
+        return totals
 
     def _ranges(self, values: Floats | None) -> tuple[list[float | None], list[float | None]]:
         minima, maxima = np.full(self._n_groups, np.inf), np.full(self._n_groups, -np.inf)

@@ -9,11 +9,12 @@ from typing import Literal
 
 from msgspec import Struct
 
-View = Literal["feature", "score", "latency", "matured", "overdue", "tally"]
+View = Literal["feature", "score", "prediction", "latency", "matured", "overdue", "tally"]
 """Kinds of sketch.
 
 ``feature``: one feature of a (model, segment), rows that are not shadow, ``version`` empty, ``name`` the feature.
-``score``, ``latency``: one version, all segments (``segment`` empty).
+``score``, ``latency``: one version, all segments (``segment`` empty). ``prediction``: the same, which class was
+predicted (task multiclass).
 ``matured``: pairs of (prediction, outcome) of one version that count for the one test of the window; ``overdue``:
 the pairs that came too late for it. Both are by prediction time, per segment too.
 ``tally``: ``name`` is a :data:`Tally`, only ``n`` is used; per window of the event time. ``version`` is empty, except

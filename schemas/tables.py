@@ -47,6 +47,7 @@ RAW_OUTCOMES = Table(
         "event_time": "DateTime64(3, 'UTC')",
         "label": "String",
         "positive": "Nullable(UInt8)",
+        "value": "Nullable(Float64)",
         "verdict": "Enum8('counted' = 1, 'late' = 2, 'duplicate' = 3, 'correction' = 4)",
         "seq": "UInt64",
         "ttl_days": "UInt16",

@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS raw_predictions
     event_time     DateTime64(3, 'UTC'),
     role           LowCardinality(String) COMMENT 'champion, canary or shadow',
     prediction     String COMMENT 'what was answered, as text',
-    score          Nullable(Float64) COMMENT 'probability of the positive class',
+    score          Nullable(Float64) COMMENT 'probability of the positive class, or of the predicted one; regression: the prediction',
     scores         String COMMENT 'JSON: class -> probability',
     features       String COMMENT 'JSON: name -> number, string, boolean or null',
     segments       String COMMENT 'JSON: tag -> value',
@@ -42,7 +42,8 @@ CREATE TABLE IF NOT EXISTS raw_outcomes
     log_ts         DateTime64(3, 'UTC') COMMENT 'the broker''s timestamp',
     event_time     DateTime64(3, 'UTC'),
     label          String COMMENT 'what came of it, as text',
-    positive       Nullable(UInt8) COMMENT '1 when label is the positive class',
+    positive       Nullable(UInt8) COMMENT 'task binary: 1 when label is the positive class',
+    value          Nullable(Float64) COMMENT 'task regression: the label as a number',
     verdict        Enum8('counted' = 1, 'late' = 2, 'duplicate' = 3, 'correction' = 4)
         COMMENT 'counted: the first of its id; duplicate: said again; correction: said again, and differently',
     seq            UInt64 COMMENT 'checkpoint of the partition; the larger number wins',

@@ -19,9 +19,9 @@ COMMENT 'Every decision with its cause (audit, each row once)';
 CREATE VIEW IF NOT EXISTS served AS
 SELECT
     p.namespace AS namespace, p.model AS model, p.prediction_id AS prediction_id, p.version AS version,
-    p.event_time AS event_time, p.score AS score, p.features AS features, p.segments AS segments,
+    p.event_time AS event_time, p.prediction AS prediction, p.score AS score, p.features AS features, p.segments AS segments,
     p.`partition` AS `partition`, p.`offset` AS prediction_offset, o.`offset` AS outcome_offset,
-    o.event_time AS label_time, o.positive AS label
+    o.event_time AS label_time, o.positive AS label, o.label AS label_text, o.value AS label_value
 FROM (SELECT * FROM raw_predictions FINAL WHERE verdict != 'duplicate' AND role != 'shadow') AS p
 LEFT JOIN (SELECT * FROM raw_outcomes FINAL WHERE verdict = 'counted') AS o
     ON o.namespace = p.namespace AND o.model = p.model AND o.prediction_id = p.prediction_id

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from schemas.events import Outcome, Prediction
+from schemas.events import Label, Outcome, Prediction, class_name
 from schemas.partials import PartialMessage, Redo, Watermarks, model_key
 from schemas.settings import Settings
 from schemas.tables import CHECKPOINTS, DEAD_LETTERS, PARTIALS, RAW_OUTCOMES, RAW_PREDICTIONS, REDO
@@ -249,7 +249,7 @@ def prediction_row(item: Accepted, seq: int) -> tuple[Any, ...]:
 
 def outcome_row(item: Accepted, seq: int) -> tuple[Any, ...]:
     """A row of ``raw_outcomes``, written by checkpoint ``seq``."""
-    event, record = item.event, item.record
+    event, record, task = item.event, item.record, item.generation.spec.task
     assert isinstance(event, Outcome)  # noqa: S101  for the type checker
     return (
         event.namespace,
@@ -260,7 +260,8 @@ def outcome_row(item: Accepted, seq: int) -> tuple[Any, ...]:
         record.log_ts,
         item.event_time,
         _text(event.label),
-        item.positive,
+        int(item.target) if task == "binary" else None,
+        item.target if task == "regression" else None,
         item.verdict,
         seq,
         item.generation.ttl_days,
@@ -320,11 +321,9 @@ def _head_row(redo: Redo) -> list[Any]:
     ]  # fmt: skip
 
 
-def _text(value: Any) -> str:
-    """A label as people write it: ``late``, ``true``, ``1``."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    return _json(value)
+def _text(value: Label | None) -> str:
+    """A prediction or a label as people write it: ``late``, ``true``, ``1``."""
+    return "" if value is None else class_name(value)
 
 
 def _json(value: Any) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from msgspec import Struct
 
-from schemas.events import Label, Outcome, Prediction, Progress
+from schemas.events import Outcome, Prediction, Progress
 from schemas.partials import Tally, model_key
 from schemas.windows import to_ms
 from streams.aggregate import explain
@@ -46,7 +46,7 @@ class Pair(Struct, gc=False):
     """A prediction of one version and the outcome of its id. ``matured``: it is in time for the window's one test."""
 
     prediction: PredictionSeen
-    positive: int
+    target: float
     matured: bool
 
 
@@ -164,25 +164,14 @@ def accept(record: Record, models: Models) -> Accepted | _Progress:
         return _Progress(key, generation, event_time)
     item = Accepted(record, event, key, generation, event_time, start)
     if isinstance(event, Prediction):
-        positive_class = generation.spec.positive_class
-        if positive_class not in event.scores:
-            raise Refused("missing_score", explain.missing_score(event.scores, positive_class))
-        item.score = event.scores[positive_class]
+        item.score, item.choice = generation.task.answer(event)
         item.values = tuple(map(event.features.get, generation.features))
         if wrong := generation.wrong_kind(item.values):
             raise Refused("wrong_kind", wrong)
         item.segments = segments_of(generation, event.segments)
     else:
-        item.positive = _positive(event.label, generation.spec.positive_class)
+        item.target = generation.task.target(event.label)
     return item
-
-
-def _positive(label: Label, positive_class: str) -> int:
-    if isinstance(label, str):
-        return int(label == positive_class)
-    if label in (0, 1):
-        return int(label)
-    raise Refused("unknown_label", explain.unknown_label(label))
 
 
 def _prediction(state: State, item: Accepted, verdicts: Verdicts) -> None:
@@ -206,6 +195,7 @@ def _prediction(state: State, item: Accepted, verdicts: Verdicts) -> None:
         generation=generation,
         late=late,
         score=item.score,
+        choice=item.choice,
         segments=item.segments,
     )
     if state.index.add_prediction(key, seen) and (outcome := state.index.outcomes.get(key)) is not None:
@@ -220,8 +210,8 @@ def _outcome(state: State, item: Accepted, verdicts: Verdicts) -> None:
     if known is not None and known.log_ts >= record.log_ts - item.generation.dedupe_horizon:
         # The first label counts, whatever is said later. Against the newest one, so that a correction that is sent
         # twice is one correction.
-        item.verdict = "duplicate" if known.newest == item.positive else "correction"
-    seen = OutcomeSeen(record.offset, record.log_ts, item.event_time, item.positive, newest=item.positive)
+        item.verdict = "duplicate" if known.newest == item.target else "correction"
+    seen = OutcomeSeen(record.offset, record.log_ts, item.event_time, item.target, newest=item.target)
     if state.index.add_outcome(key, seen):
         labelled = state.watermark(item.key)[1]
         for prediction in state.index.predictions.get(key, ()):
@@ -235,4 +225,4 @@ def _join(key: str, prediction: PredictionSeen, outcome: OutcomeSeen, matured: b
     if abs(outcome.event_time - prediction.event_time) > generation.label_horizon:
         verdicts.tallies[(key, prediction.window_start), generation.number, "outcomes.late_label"] += 1
     else:
-        verdicts.pairs[key, generation.number].append(Pair(prediction, outcome.positive, matured))
+        verdicts.pairs[key, generation.number].append(Pair(prediction, outcome.target, matured))

@@ -26,8 +26,9 @@ Reason = Literal[
     "too_large",  # more than MAX_BYTES
     "unknown_model",  # no spec for (namespace, model)
     "wrong_kind",  # a feature's value is not of the kind that the spec declares
-    "missing_score",  # no probability of the positive class
-    "unknown_label",  # a number that is neither 0 nor 1
+    "missing_score",  # no probability of the positive class, or of some of several classes
+    "wrong_prediction",  # no prediction, one that is no class of the spec, or no number for a regression
+    "unknown_label",  # no class of the spec, or no number for a regression
     "from_future",  # event time further ahead of the broker's timestamp than the spec's future_skew
 ]
 """Why an event is dead."""

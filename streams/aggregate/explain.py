@@ -8,7 +8,7 @@ only for what is dead: the hot path has no business here.
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Final
@@ -118,6 +118,37 @@ def missing_score(scores: Mapping[str, float], wanted: str) -> str:
         "$.scores", shown(dict(scores)), f"a probability of {shown(wanted)} (positive_class)",
         "Send the score of that class, spelled as in the spec.",
     )  # fmt: skip
+
+
+def missing_scores(scores: Mapping[str, float], classes: Sequence[str]) -> str:
+    """Probabilities of some classes only."""
+    lacking = [name for name in classes if name not in scores]
+    return explanation(
+        "$.scores", shown(dict(scores)), f"a probability of every class, or none at all; {_some(lacking)} has none",
+        "Send what is missing, spelled as in the spec, or leave scores out.",
+    )  # fmt: skip
+
+
+def no_class(field: str, value: Any, classes: Sequence[str]) -> str:
+    """A prediction or a label that names no class of the spec."""
+    return explanation(
+        path(field), shown(value), f"{_some(classes)} (classes)",
+        "Spell it as the spec does; a new class needs a model of another name.",
+    )  # fmt: skip
+
+
+def no_number(field: str, value: Any) -> str:
+    """A prediction or a label of a regression that is no number."""
+    quoted = isinstance(value, str) and is_number(value)
+    return explanation(
+        path(field), shown(value), "a number (task regression)",
+        "Send the number without quotes." if quoted else "Send the number that was predicted or measured.",
+    )  # fmt: skip
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(map(shown, names[:10])) + more
 
 
 def wrong_kind(name: str, value: Any, kind: str) -> str:

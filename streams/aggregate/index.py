@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from schemas.partials import model_key
 from streams.aggregate.models import Generation, Models
+from streams.aggregate.tasks import Choice
 from warehouse.client import Warehouse
 
 IdKey = tuple[str, str]
@@ -33,18 +34,19 @@ class PredictionSeen(Struct, gc=False):
     window_start: int
     generation: Generation
     late: bool
-    score: float
+    score: float | None
     segments: tuple[str, ...]
+    choice: Choice | None = None
 
 
 class OutcomeSeen(Struct, gc=False):
-    """The first outcome of an id. ``log_ts``, ``offset`` and ``newest`` (its label) are those of the newest one."""
+    """The first outcome of an id. ``log_ts``, ``offset`` and ``newest`` (its target) are those of the newest one."""
 
     offset: int
     log_ts: int
     event_time: int
-    positive: int
-    newest: int
+    target: float
+    newest: float
 
 
 def segments_of(generation: Generation, tags: dict[str, str]) -> tuple[str, ...]:
@@ -125,7 +127,7 @@ class Index:
         for namespace, model, prediction_id, offset, log_ts, event_time, *rest in rows:
             key = (model_key(namespace, model), prediction_id)
             if side == 0:
-                version, verdict, number, score, tags = rest
+                version, verdict, number, score, tags, prediction, scores = rest
                 generation = self._models.numbered(key[0], number)
                 if generation is None:
                     if self._models.outlived(key[0], number):
@@ -146,10 +148,18 @@ class Index:
                         late=verdict == "late",
                         score=score,
                         segments=segments_of(generation, _segments.decode(tags)),
+                        choice=generation.task.restored(prediction, scores),
                     ),
                 )
             else:
-                self.add_outcome(key, OutcomeSeen(offset, log_ts, event_time, rest[0], newest=rest[0]))
+                target = self._target(key[0], *rest)
+                self.add_outcome(key, OutcomeSeen(offset, log_ts, event_time, target, newest=target))
+
+    def _target(self, model: str, label: str, positive: int | None, value: float | None) -> float:
+        """A stored label as a number; classes never change, so any generation can tell."""
+        if positive is not None:
+            return float(positive)
+        return value if value is not None else self._models.generations(model)[0].task.target(label)
 
     def add_prediction(self, key: IdKey, new: PredictionSeen) -> bool:
         """Remember a prediction; whether it is the first of its id and version."""
@@ -195,8 +205,8 @@ _COMMON = (
     "namespace, model, prediction_id, `offset`, toUnixTimestamp64Milli(log_ts), toUnixTimestamp64Milli(event_time)"
 )
 _SIDES = (
-    ("raw_predictions", f"{_COMMON}, version, verdict, generation, score, segments"),
-    ("raw_outcomes", f"{_COMMON}, positive"),
+    ("raw_predictions", f"{_COMMON}, version, verdict, generation, score, segments, prediction, scores"),
+    ("raw_outcomes", f"{_COMMON}, label, positive, value"),
 )
 
 

@@ -13,6 +13,7 @@ from schemas.settings import Settings
 from schemas.spec import FeatureKind, ModelSpec, milliseconds
 from schemas.windows import Windows
 from streams.aggregate import explain
+from streams.aggregate.tasks import Rules, rules
 
 log = structlog.get_logger()
 
@@ -37,6 +38,7 @@ class Generation:
     maturity: int
     label_horizon: int
     ttl_days: int
+    task: Rules
     shapes: set[tuple[type, ...]] = field(default_factory=set)
 
     @classmethod
@@ -63,6 +65,7 @@ class Generation:
             maturity=milliseconds(windows.label_maturity),
             label_horizon=milliseconds(windows.label_horizon),
             ttl_days=spec.raw.days,
+            task=rules(spec, record.reference),
         )
 
     @property

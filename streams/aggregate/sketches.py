@@ -1,11 +1,10 @@
 """From the verdicts of a batch to sketches, column by column: one numpy call per column, batch and generation."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detectors.quality import plausible_range
 from detectors.sketch import (
@@ -14,47 +13,14 @@ from detectors.sketch import (
     group_categorical,
     group_latency,
     group_numeric,
-    group_performance,
-    group_score,
 )
 from schemas.events import Prediction
 from schemas.partials import ALL, Tally, View
 from schemas.spec import FeatureKind
 from streams.aggregate.classify import Pair, Verdicts
+from streams.aggregate.groups import Groups
 from streams.aggregate.models import Generation
 from streams.aggregate.state import Accepted, Deltas
-
-G = TypeVar("G", bound=tuple[Any, ...])
-
-
-class Groups(Generic[G]):
-    """Rows, repeated once for each group that they belong to.
-
-    Args:
-        memberships: for each row the names of its groups; equal tuples should be few, rows may be many.
-
-    Attributes:
-        rows: row of each repetition.
-        ids: group of each repetition, an index of ``names``.
-    """
-
-    def __init__(self, memberships: Iterable[tuple[G, ...]]) -> None:
-        combinations: dict[tuple[G, ...], int] = {}
-        codes = np.fromiter((combinations.setdefault(m, len(combinations)) for m in memberships), np.int64)
-        numbers: dict[G, int] = {}
-        width = max(map(len, combinations), default=0)
-        table = np.full((len(combinations), width), -1, np.int64)
-        for row, names in enumerate(combinations):
-            for column, name in enumerate(names):
-                table[row, column] = numbers.setdefault(name, len(numbers))
-        repeated = table[codes]
-        self.names: list[G] = list(numbers)
-        self.rows: NDArray[np.int64]
-        self.rows, column_of = np.nonzero(repeated >= 0)
-        self.ids: NDArray[np.int64] = repeated[self.rows, column_of]
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 def sketch(verdicts: Verdicts) -> Deltas:
@@ -65,7 +31,7 @@ def sketch(verdicts: Verdicts) -> Deltas:
         served = [item for item in items if _event(item).role != "shadow"]
         _features(deltas, key, generation, served)
         _served(deltas, key, number, served)
-        _answers(deltas, key, number, items)
+        _answers(deltas, key, generation, items)
     for (key, number), pairs in verdicts.pairs.items():
         _performance(deltas, key, number, pairs)
     for (window, number, tally), events in verdicts.tallies.items():
@@ -108,11 +74,12 @@ def _tallied(events: int) -> Sketch:
     return Sketch(events, 0, 0, (), None, None, ())
 
 
-def _answers(deltas: Deltas, key: str, number: int, items: Sequence[Accepted]) -> None:
+def _answers(deltas: Deltas, key: str, generation: Generation, items: Sequence[Accepted]) -> None:
     """Scores and latencies, per version."""
+    number = generation.number
     groups = Groups(((item.window_start, _event(item).version),) for item in items)
-    scores = np.array([item.score for item in items])[groups.rows]
-    _put(deltas, key, (number, "score"), groups, group_score(scores, groups.ids, len(groups)))
+    for view, sketches in generation.task.count_answers(items, groups).items():
+        _put(deltas, key, (number, view), groups, sketches)
     timed = [item for item in items if _event(item).latency_ms is not None]
     if timed:
         groups = Groups(((item.window_start, _event(item).version),) for item in timed)
@@ -135,9 +102,8 @@ def _performance(deltas: Deltas, key: str, number: int, pairs: Sequence[Pair]) -
         )
         for p in pairs
     )
-    scores = np.array([p.prediction.score for p in pairs])[groups.rows]
-    labels = np.array([p.positive for p in pairs])[groups.rows]
-    sketches = group_performance(scores, labels, groups.ids, len(groups))
+    predictions, targets = [p.prediction for p in pairs], np.array([p.target for p in pairs], np.float64)
+    sketches = predictions[0].generation.task.count_pairs(predictions, targets, groups)
     for (start, matured, version, segment), delta in zip(groups.names, sketches, strict=True):
         view: View = "matured" if matured else "overdue"
         deltas.setdefault((key, start), {})[number, view, version, segment, ALL] = delta

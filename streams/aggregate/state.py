@@ -12,6 +12,7 @@ from schemas.windows import NEVER
 from streams.aggregate.decode import Dead, Record
 from streams.aggregate.index import Index
 from streams.aggregate.models import Generation
+from streams.aggregate.tasks import Choice
 from warehouse.client import Warehouse
 
 SIDES: tuple[SourceTopic, SourceTopic] = ("predictions", "outcomes")
@@ -42,8 +43,8 @@ class Accepted(Struct, gc=False):
 
     Attributes:
         values: of the spec's features, in their order.
-        score: probability of the positive class (predictions).
-        positive: 1 when the label is the positive class, else 0 (outcomes).
+        score: what is watched of a prediction, and ``choice`` the rest of it (see ``streams.aggregate.tasks``).
+        target: the label of an outcome as a number.
         verdict: set by ``classify``.
     """
 
@@ -55,8 +56,9 @@ class Accepted(Struct, gc=False):
     window_start: int
     values: tuple[Any, ...] = ()
     segments: tuple[str, ...] = ()
-    score: float = 0.0
-    positive: int = 0
+    score: float | None = None
+    choice: Choice | None = None
+    target: float = 0.0
     verdict: str = "counted"
 
 

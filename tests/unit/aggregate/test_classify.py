@@ -287,7 +287,7 @@ def test_a_watermark_that_passes_a_windows_end_asks_for_a_checkpoint(partition: 
 )
 def test_labels(partition: Partition, send: Send, label: Any, positive: int) -> None:
     send("outcomes", body(O | {"label": label}))
-    assert partition.state.accepted[1][0].positive == positive
+    assert partition.state.accepted[1][0].target == positive
 
 
 @pytest.mark.parametrize(

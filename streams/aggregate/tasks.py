@@ -1,0 +1,224 @@
+"""What a valid prediction and a valid label are, and how they are counted: once per task, chosen per generation.
+
+============  =============================  ==================================  =============================
+task          watched score                  target (a label as a number)        prediction must be
+============  =============================  ==================================  =============================
+binary        probability of positive_class  1 when it is that class, else 0     anything
+multiclass    probability of the predicted   place of the class in the spec's    a class of the spec
+              class; none without scores     ``classes``
+regression    the prediction                 the label                           a number
+============  =============================  ==================================  =============================
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from detectors.multiclass import class_losses, group_confusion
+from detectors.regression import group_errors
+from detectors.sketch import FIXED_LIMIT, Sketch, group_categorical, group_numeric, group_performance, group_score
+from schemas.events import Label, Prediction, class_name
+from schemas.models import Reference
+from schemas.partials import View
+from schemas.spec import ModelSpec
+from streams.aggregate import explain
+from streams.aggregate.decode import Refused
+from streams.aggregate.groups import Groups
+
+Floats = NDArray[np.float64]
+
+
+class Choice(Struct, frozen=True, gc=False):
+    """An answer of a model of several classes: the place of the one that it chose, and all probabilities or none."""
+
+    predicted: int
+    scores: tuple[float, ...]
+
+
+class Answered(Protocol):
+    """What a prediction said, wherever it is remembered."""
+
+    score: float | None
+    choice: Choice | None
+
+
+class Rules(Protocol):
+    """A task."""
+
+    def answer(self, event: Prediction) -> tuple[float | None, Choice | None]:
+        """The watched score of a prediction, and its choice.
+
+        Raises:
+            Refused: there is none.
+        """
+
+    def restored(self, prediction: str, scores: str) -> Choice | None:
+        """The choice of a stored prediction."""
+
+    def target(self, label: Label) -> float:
+        """A label as a number.
+
+        Raises:
+            Refused: it is none of the task's.
+        """
+
+    def count_answers(self, answers: Sequence[Answered], groups: Groups[tuple[int, str]]) -> dict[View, list[Sketch]]:
+        """Sketches of predictions, one per group."""
+
+    def count_pairs(
+        self, answers: Sequence[Answered], targets: Floats, groups: Groups[tuple[int, bool, str, str]]
+    ) -> list[Sketch]:
+        """Sketches of predictions with their labels, one per group."""
+
+
+class Binary:
+    """One probability, and a label that is yes or no."""
+
+    def __init__(self, positive_class: str) -> None:
+        self._positive = positive_class
+
+    def answer(self, event: Prediction) -> tuple[float | None, Choice | None]:
+        """See :class:`Rules`."""
+        score = event.scores.get(self._positive)
+        if score is None:
+            raise Refused("missing_score", explain.missing_score(event.scores, self._positive))
+        return score, None
+
+    def restored(self, prediction: str, scores: str) -> Choice | None:
+        """See :class:`Rules`."""
+        return None
+
+    def target(self, label: Label) -> float:
+        """See :class:`Rules`."""
+        if isinstance(label, str):
+            return float(label == self._positive)
+        if label in (0, 1):
+            return float(label)
+        raise Refused("unknown_label", explain.unknown_label(label))
+
+    def count_answers(self, answers: Sequence[Answered], groups: Groups[tuple[int, str]]) -> dict[View, list[Sketch]]:
+        """See :class:`Rules`."""
+        return {"score": group_score(_scores(answers)[groups.rows], groups.ids, len(groups))}
+
+    def count_pairs(
+        self, answers: Sequence[Answered], targets: Floats, groups: Groups[tuple[int, bool, str, str]]
+    ) -> list[Sketch]:
+        """See :class:`Rules`."""
+        scores, labels = _scores(answers)[groups.rows], targets[groups.rows]
+        return group_performance(scores, labels, groups.ids, len(groups))
+
+
+class Multiclass:
+    """One of several classes, with or without their probabilities."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._classes = classes
+        self._places = {name: place for place, name in enumerate(classes)}
+        self._decoder = msgspec.json.Decoder(dict[str, float])
+
+    def answer(self, event: Prediction) -> tuple[float | None, Choice | None]:
+        """See :class:`Rules`."""
+        place = None if event.prediction is None else self._places.get(class_name(event.prediction))
+        if place is None:
+            raise Refused("wrong_prediction", explain.no_class("prediction", event.prediction, self._classes))
+        scores = self._probabilities(event.scores)
+        if scores is None:
+            raise Refused("missing_score", explain.missing_scores(event.scores, self._classes))
+        return (scores[place] if scores else None), Choice(place, scores)
+
+    def restored(self, prediction: str, scores: str) -> Choice | None:
+        """See :class:`Rules`."""
+        return Choice(self._places[prediction], self._probabilities(self._decoder.decode(scores)) or ())
+
+    def target(self, label: Label) -> float:
+        """See :class:`Rules`."""
+        place = self._places.get(class_name(label))
+        if place is None:
+            raise Refused("unknown_label", explain.no_class("label", label, self._classes))
+        return float(place)
+
+    def count_answers(self, answers: Sequence[Answered], groups: Groups[tuple[int, str]]) -> dict[View, list[Sketch]]:
+        """See :class:`Rules`."""
+        predicted, classes = _predicted(answers)[groups.rows], len(self._classes)
+        scores = _scores(answers)[groups.rows]
+        return {
+            "score": group_score(scores, groups.ids, len(groups), optional=True),
+            "prediction": group_categorical(predicted, groups.ids, len(groups), classes),
+        }
+
+    def count_pairs(
+        self, answers: Sequence[Answered], targets: Floats, groups: Groups[tuple[int, bool, str, str]]
+    ) -> list[Sketch]:
+        """See :class:`Rules`."""
+        unknown, classes = (np.nan,) * len(self._classes), len(self._classes)
+        probabilities = np.array([(answer.choice and answer.choice.scores) or unknown for answer in answers])
+        labels = targets.astype(np.int64)
+        losses = class_losses(probabilities, labels)
+        predicted, rows = _predicted(answers), groups.rows
+        return group_confusion(predicted[rows], labels[rows], losses[rows], groups.ids, len(groups), classes=classes)
+
+    def _probabilities(self, scores: dict[str, float]) -> tuple[float, ...] | None:
+        """Those of all classes in their order; () when none is given, None when only some are."""
+        if not scores:
+            return ()
+        found = [scores.get(name) for name in self._classes]
+        return None if None in found else tuple(score for score in found if score is not None)
+
+
+class Regression:
+    """One number; its bins are the reference's, since numbers have no bounds."""
+
+    def __init__(self, edges: Sequence[float]) -> None:
+        self._edges = edges
+
+    def answer(self, event: Prediction) -> tuple[float | None, Choice | None]:
+        """See :class:`Rules`."""
+        if not isinstance(event.prediction, float):
+            raise Refused("wrong_prediction", explain.no_number("prediction", event.prediction))
+        return event.prediction, None
+
+    def restored(self, prediction: str, scores: str) -> Choice | None:
+        """See :class:`Rules`."""
+        return None
+
+    def target(self, label: Label) -> float:
+        """See :class:`Rules`."""
+        if not isinstance(label, float):
+            raise Refused("unknown_label", explain.no_number("label", label))
+        return label
+
+    def count_answers(self, answers: Sequence[Answered], groups: Groups[tuple[int, str]]) -> dict[View, list[Sketch]]:
+        """See :class:`Rules`. What is clipped in the sum is *outside*."""
+        scores, size = _scores(answers)[groups.rows], len(groups)
+        sketches = group_numeric(scores, groups.ids, size, self._edges, low=-FIXED_LIMIT, high=FIXED_LIMIT)
+        return {"score": sketches}
+
+    def count_pairs(
+        self, answers: Sequence[Answered], targets: Floats, groups: Groups[tuple[int, bool, str, str]]
+    ) -> list[Sketch]:
+        """See :class:`Rules`."""
+        return group_errors(_scores(answers)[groups.rows], targets[groups.rows], groups.ids, len(groups))
+
+
+def rules(spec: ModelSpec, reference: Reference | None) -> Rules:
+    """The task of a generation."""
+    match spec.task:
+        case "binary":
+            return Binary(spec.positive_class)
+        case "multiclass":
+            return Multiclass(spec.classes)
+        case "regression":
+            return Regression(reference.score_edges if reference else [])
+
+
+def _scores(answers: Sequence[Answered]) -> Floats:
+    """The watched scores; NaN where there is none."""
+    return np.array([answer.score for answer in answers], np.float64)
+
+
+def _predicted(answers: Sequence[Answered]) -> NDArray[np.int64]:
+    return np.array([answer.choice.predicted if answer.choice else -1 for answer in answers], np.int64)
