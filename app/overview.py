@@ -66,11 +66,11 @@ class Line:
         """The newest tested loss, and what the band says of it."""
         if not self.tested or not self.tested["n"]:
             return "no labels"
-        verdict, loss, high = self.tested["verdict"], self.tested["log_loss"], self.tested["high"]
+        verdict, loss, high = self.tested["verdict"], self.tested["loss"], self.tested["high"]
         if verdict in _VERDICTS or loss is None:
             return _VERDICTS.get(verdict, "few labels")
         word = "usual" if verdict == "inside" else "worse" if high is not None and loss > high else "better"
-        return f"{loss:.3f} {word}"
+        return f"{loss:.3g} {word}" if abs(loss) >= 10 else f"{loss:.3f} {word}"
 
     @property
     def alarms(self) -> str:
@@ -194,11 +194,11 @@ def _tested(tested: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         return
     yield "newest tested window", f"from {_instant(tested['window_start'])}, version {tested['version']}"
     yield "  labels", f"{tested['n']:,} of {tested['predictions']:,} ({tested['coverage']:.0%})"
-    for name in ("log_loss", "brier", "auc"):
-        if tested.get(name) is not None:
-            yield f"  {name}", f"{tested[name]:.4f}"
+    for name, value in tested["metrics"].items():
+        if value is not None:
+            yield f"  {name}", f"{value:.4f}"
     if tested.get("low") is not None:
-        yield "  usual band of the loss", f"{tested['low']:.4f} to {tested['high']:.4f}: {tested['verdict']}"
+        yield f"  usual band of {tested['metric']}", f"{tested['low']:.4f} to {tested['high']:.4f}: {tested['verdict']}"
 
 
 def _by_topic(lag: Lag) -> dict[str, int]:

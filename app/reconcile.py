@@ -133,21 +133,22 @@ _STORED = """
 SELECT namespace, model, generation, toUnixTimestamp64Milli(window_start), `partition`, view, version, name,
     n, nulls, counts
 FROM partials FINAL
-WHERE segment = '' AND (view IN ('score', 'feature') OR (view = 'tally' AND name != 'outcomes.late_label'))
+WHERE segment = ''
+    AND (view IN ('score', 'prediction', 'feature') OR (view = 'tally' AND name != 'outcomes.late_label'))
 """
 
 _ADOPTIONS = "SELECT `partition`, adoptions FROM checkpoints FINAL WHERE adoptions NOT IN ('', '[]') ORDER BY seq"
 
 _PREDICTIONS = """
 SELECT `offset`, toUnixTimestamp64Milli(log_ts), namespace, model, prediction_id,
-    toUnixTimestamp64Milli(event_time), verdict, version, role, score, features
+    toUnixTimestamp64Milli(event_time), verdict, version, role, score, prediction, features
 FROM predictions WHERE `partition` = {p:UInt16} AND `offset` >= {start:UInt64} AND `offset` < {end:UInt64}
 ORDER BY `offset`
 """
 
 _OUTCOMES = """
 SELECT `offset`, toUnixTimestamp64Milli(log_ts), namespace, model, prediction_id,
-    toUnixTimestamp64Milli(event_time), positive
+    toUnixTimestamp64Milli(event_time), label, positive, value
 FROM outcomes WHERE `partition` = {p:UInt16} AND `offset` >= {start:UInt64} AND `offset` < {end:UInt64}
 ORDER BY `offset`
 """
@@ -292,10 +293,11 @@ def _from_rows(warehouse: Warehouse, recount: Recount, positions: Positions) -> 
                 event = Event(topic.removesuffix("s"), namespace, model, event_time, prediction_id)
                 late = False
                 if topic == "predictions":
-                    verdict, event.version, role, event.score, features = row[6:]
+                    verdict, event.version, role, event.score, event.prediction, features = row[6:]
                     late, event.shadow, event.features = verdict == "late", role == "shadow", json.loads(features)
                 else:
-                    event.label = bool(row[6])
+                    label, positive, value = row[6:]
+                    event.label = bool(positive) if positive is not None else label if value is None else value
                 recount.count(event, recount.contract(namespace, model, event_time), p, log_ts, late=late)
         for (offset,) in warehouse.rows(_DEAD, {"topic": topic, "p": p, "end": end}):
             recount.bury(topic, p, offset)

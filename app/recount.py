@@ -61,7 +61,11 @@ class Figures:
 
 @dataclass(slots=True)
 class Event:
-    """What counting needs of an event. ``kind``: prediction, outcome or progress. Times in milliseconds."""
+    """What counting needs of an event. ``kind``: prediction, outcome or progress. Times in milliseconds.
+
+    Attributes:
+        score: what is watched of a prediction; ``prediction`` is a class by its name, or a number.
+    """
 
     kind: str
     namespace: str
@@ -72,6 +76,7 @@ class Event:
     shadow: bool = False
     score: float | None = None
     scores: dict[str, float] = field(default_factory=dict)
+    prediction: Any = None
     features: dict[str, Any] = field(default_factory=dict)
     label: Any = None
 
@@ -91,7 +96,10 @@ class Contract:
         self.lateness = milliseconds(windows.allowed_lateness)
         self.skew = milliseconds(windows.future_skew)
         self.horizon = milliseconds(windows.dedupe_horizon)
+        self.task = spec.task
         self.positive_class = spec.positive_class
+        self.classes = {name: i for i, name in enumerate(spec.classes)}
+        self.score_edges = record.reference.score_edges if record.reference else []
         self.kinds = {feature.name: feature.kind for feature in spec.features}
         references = {r.name: r for r in (record.reference.features.get("", []) if record.reference else [])}
         self.edges: dict[str, list[float]] = {}
@@ -101,6 +109,46 @@ class Contract:
         for name in [n for n, kind in self.kinds.items() if kind == "string"][:1]:
             known = references[name].categories if name in references else []
             self.categories[name] = {category: i for i, category in enumerate(known)}
+
+    def answer(self, event: Event) -> None:
+        """Set the score of a prediction.
+
+        Raises:
+            Dead: the task needs more than there is.
+        """
+        if self.task == "regression":
+            if type(event.prediction) is not float:
+                raise Dead("wrong_prediction")
+            event.score = event.prediction
+            return
+        if self.task == "binary":
+            needed, chosen = [self.positive_class], self.positive_class
+        else:
+            event.prediction = chosen = _class(event.prediction)
+            needed = list(self.classes) if event.scores else []
+            if chosen not in self.classes:
+                raise Dead("wrong_prediction")
+        if not all(name in event.scores for name in needed):
+            raise Dead("missing_score")
+        event.score = event.scores.get(chosen)
+
+    def meaning(self, label: Any) -> Any:
+        """What a label says: yes or no, a class, or a number.
+
+        Raises:
+            Dead: nothing that the task knows.
+        """
+        if self.task == "multiclass":
+            known = _class(label) in self.classes
+            meant: Any = _class(label)
+        elif self.task == "regression":
+            known, meant = type(label) is float, label
+        else:
+            known = isinstance(label, str) or label in (0, 1)
+            meant = label == self.positive_class if isinstance(label, str) else bool(label)
+        if not known:
+            raise Dead("unknown_label")
+        return meant
 
     @property
     def recounted(self) -> list[str]:
@@ -125,7 +173,7 @@ class Recount:
         self.offsets: dict[tuple[str, int], set[int]] = {}
         self.dead: dict[tuple[str, int], list[int]] = {}
         self._watermarks: dict[tuple[str, str, int], int] = {}
-        self._seen: dict[tuple[str, str, str, str, int], tuple[int, bool]] = {}
+        self._seen: dict[tuple[str, str, str, str, int], tuple[int, Any]] = {}
 
     def contract(self, namespace: str, model: str, event_time: int) -> Contract:
         """The newest generation in force when the event's window starts, else the oldest.
@@ -191,7 +239,7 @@ class Recount:
         start = contract.grid.start(event.event_time)
         predicted = event.kind == "prediction"
         identity = (event.namespace, event.model, event.prediction_id, event.version if predicted else "\n", partition)
-        label = event.label == contract.positive_class if isinstance(event.label, str) else bool(event.label)
+        label = None if predicted else contract.meaning(event.label)
         newest, told = self._seen.get(identity, (None, label))
         self._seen[identity] = (log_ts if newest is None else max(newest, log_ts)), label
         if newest is not None and newest >= log_ts - contract.horizon:
@@ -216,9 +264,17 @@ class Recount:
         self.expected.setdefault(place, Figures()).n += 1
 
     def _histograms(self, event: Event, contract: Contract, place: Place) -> None:
-        if event.score is not None:
-            score_bin = min(int(event.score * SCORE_BINS), SCORE_BINS - 1)
-            self._add(place._replace(view="score", version=event.version), score_bin, SCORE_BINS)
+        answer, edges = place._replace(view="score", version=event.version), contract.score_edges
+        bins = len(edges) + 1 if contract.task == "regression" else SCORE_BINS
+        if event.score is None:
+            self._add(answer, None, bins)
+        elif contract.task == "regression":
+            self._add(answer, bisect_right(edges, event.score), bins)
+        else:
+            self._add(answer, min(int(event.score * bins), bins - 1), bins)
+        if contract.task == "multiclass":
+            chosen = contract.classes[event.prediction]
+            self._add(answer._replace(view="prediction"), chosen, len(contract.classes) + 1)
         if event.shadow:
             return
         for name, edges in contract.edges.items():
@@ -252,14 +308,12 @@ class Recount:
         if event.event_time > log_ts + contract.skew:
             raise Dead("from_future")
         if event.kind == "prediction":
-            if contract.positive_class not in event.scores:
-                raise Dead("missing_score")
-            event.score = event.scores[contract.positive_class]
+            contract.answer(event)
             for name, kind in contract.kinds.items():
                 if not _is_kind(event.features.get(name), kind):
                     raise Dead("wrong_kind")
-        elif event.kind == "outcome" and not isinstance(event.label, str) and event.label not in (0, 1):
-            raise Dead("unknown_label")
+        elif event.kind == "outcome":
+            contract.meaning(event.label)
         return contract
 
 
@@ -274,6 +328,13 @@ def murmur2(key: bytes) -> int:
         h = (h ^ int.from_bytes(tail, "little")) * m & mask
     h = (h ^ h >> 13) * m & mask
     return (h ^ h >> 15) & 0x7FFFFFFF
+
+
+def _class(value: Any) -> str:
+    """The name of a class: 3, 3.0 and "3" are one, true and "true" as well."""
+    if type(value) is float and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _is_kind(value: Any, kind: str) -> bool:
@@ -331,7 +392,7 @@ def _event(body: "_Object", kind: str) -> Event:
     event.features = _object(body.get("features"), float, str, bool, type(None))
     scores = body.get("scores", _Object([]))
     event.scores = _object(scores, float)
-    _of(body.get("prediction"), float, str, bool, type(None))
+    event.prediction = _of(body.get("prediction"), float, str, bool, type(None))
     _object(body.get("segments", _Object([])), str)
     latency = _of(body.get("latency_ms"), float, type(None))
     role = body.get("role", "champion")

@@ -71,14 +71,16 @@ def summarise(sketch: Sketch) -> RegressionPerformance:
         return RegressionPerformance(0, None, None, None, None, None, 0)
     absolute, error, label, squared_error, squared_label = sketch.sums
     # n Σy² - (Σy)², in whole numbers: floats would lose it all where labels are large beside their spread.
-    spread = n * squared_label * (FIXED_ONE**2 // SQUARE_ONE) - label**2
-    unexplained = n * squared_error * (FIXED_ONE**2 // SQUARE_ONE)
+    unit = FIXED_ONE**2 // SQUARE_ONE
+    spread = n * squared_label * unit - label**2
+    unexplained = n * squared_error * unit
+    rounding = n * unit * (n + squared_label // 2**50)  # of the squares: labels that differ by no more do not differ
     return RegressionPerformance(
         n=n,
         mae=from_fixed(absolute) / n,
         rmse=sqrt(squared_error / SQUARE_ONE / n),
         bias=from_fixed(error) / n,
-        r2=1 - unexplained / spread if spread > 0 else None,
+        r2=1 - unexplained / spread if spread > rounding else None,
         mean_label=from_fixed(label) / n,
         clipped=sketch.outside,
     )

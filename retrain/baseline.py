@@ -14,7 +14,8 @@ from retrain.dataset import FEATURE, SEGMENT
 from schemas.events import class_name
 from schemas.models import FeatureReference, Reference
 from schemas.partials import ALL
-from schemas.spec import FeatureSpec, Loss, ModelSpec, Task
+from schemas.spec import FeatureSpec, ModelSpec
+from schemas.tasks import Loss, Task
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

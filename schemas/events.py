@@ -94,7 +94,7 @@ def class_name(value: Label) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else str(value)
+    return str(int(value)) if abs(value) < 2**53 and value == int(value) else str(value)
 
 
 def record_key(event: Prediction | Outcome) -> bytes:

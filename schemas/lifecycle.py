@@ -9,6 +9,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from schemas.ids import canonical_json
+from schemas.tasks import Loss
 from schemas.windows import from_ms
 
 RequestReason = Literal["bootstrap", "schedule", "performance", "reference"]
@@ -34,6 +35,9 @@ class PerformanceWindow(Struct, frozen=True):
 
     Attributes:
         coverage: pairs / counted predictions, in [0, 1].
+        metric: which of the metrics is the loss that is tested.
+        loss: its value, ``metrics`` those of ``schemas.tasks.REPORTED``; None where undefined.
+        low: lower end of the band that the loss is held against, ``high`` its upper end.
         verdict: what the band said; ``insufficient`` is too few rows or labels.
     """
 
@@ -42,9 +46,9 @@ class PerformanceWindow(Struct, frozen=True):
     n: int
     predictions: int
     coverage: float
-    log_loss: float | None
-    brier: float | None
-    auc: float | None
+    metric: Loss
+    loss: float | None
+    metrics: dict[str, float | None]
     low: float | None
     high: float | None
     verdict: Literal["inside", "outside", "insufficient", "no reference"]

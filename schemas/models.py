@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from schemas.ids import content_id
 from schemas.lifecycle import AuditRow
 from schemas.partials import ALL
-from schemas.spec import FeatureKind, Loss, Model, ModelSpec, Team, TeamSpec
+from schemas.spec import FeatureKind, Model, ModelSpec, Team, TeamSpec
+from schemas.tasks import Loss
 
 
 class FeatureReference(Struct, frozen=True):

@@ -13,8 +13,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Operator = Literal["<", "<=", ">", ">="]
+from schemas.tasks import IN_SEGMENTS, METRICS, SCORE, Task
 
+<<<<<<< HEAD
 LABELLED: dict[str, tuple[str, ...]] = {
     "binary": (
         *("auc", "log_loss", "brier", "ece", "base_rate", "accuracy", "precision", "recall"),
@@ -33,11 +34,13 @@ LABELLED_BY_SEGMENT = {
 
 COVERAGE = "labelled.coverage"
 """The share of a tested window's predictions that had a label."""
+=======
+Operator = Literal["<", "<=", ">", ">="]
+>>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
 
 EVERY_FEATURE = ("null_rate", "psi", "jensenshannon", "chisquare", "chisquare_p_value")
 NUMBERS = ("outside_share", "mean", "minimum", "maximum", "ks", "wasserstein")
 CATEGORIES = ("unseen_share",)
-SCORE = ("mean", "psi")
 LATENCY = ("p50", "p95", "p99", "throughput")
 """Milliseconds; throughput in rows a second."""
 
@@ -94,19 +97,29 @@ class Rule:
         return value >= self.limit
 
 
+<<<<<<< HEAD
 def metrics(task: str, features: Iterable[tuple[str, str]]) -> dict[str, bool]:
+=======
+def metrics(features: Iterable[tuple[str, str]], task: Task) -> dict[str, bool]:
+>>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
     """Path of every number that a rule may be about -> whether it is there per segment.
 
     Args:
         task: of the model.
         features: (name, kind) of a model's features.
+        task: of the model. ``labelled`` is of the tested windows of whoever served; its ``coverage`` is the share of
+            predictions that had a label.
     """
+<<<<<<< HEAD
     known = {f"labelled.{metric}": metric in LABELLED_BY_SEGMENT[task] for metric in LABELLED[task]}
     known[COVERAGE] = False
+=======
+    known = {f"labelled.{metric}": metric in IN_SEGMENTS[task] for metric in (*METRICS[task], "coverage")}
+>>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
     for name, kind in features:
         for metric in (*EVERY_FEATURE, *(NUMBERS if kind == "number" else CATEGORIES)):
             known[f"feature.{name}.{metric}"] = True
-    known |= {f"score.{metric}": False for metric in SCORE}
+    known |= {f"score.{metric}": False for metric in SCORE[task]}
     known |= {f"latency.{metric}": False for metric in LATENCY}
     return known | {"quality.counted": True}
 

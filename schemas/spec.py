@@ -11,16 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from schemas import rules
 from schemas.rules import Rule, RuleError
 from schemas.source import SourceSpec
+from schemas.tasks import Task
 from schemas.topics import SOURCE_DAYS
 from schemas.windows import Windows
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
 NamePart = Annotated[str, Field(pattern=NAME_PATTERN)]
 FeatureKind = Literal["number", "string", "boolean"]
-Task = Literal["binary", "multiclass", "regression"]
-Loss = Literal["log_loss", "error_rate", "mae"]
-"""Labelled loss that is tested: in nats, the share of wrong classes, the mean absolute error in the label's unit."""
-
 ClassName = Annotated[str, Field(min_length=1, max_length=200)]
 _DAY = timedelta(days=1)
 
@@ -79,7 +76,7 @@ class AlertSpec(_Strict):
     )
     min_rows: int = Field(default=100, ge=1, description="fewer rows in a window: insufficient data, its own verdict")
     min_coverage: float = Field(default=0.5, ge=0, le=1, description="share of rows with a label that a test needs")
-    labelled_loss: bool = Field(default=True, description="raise when log-loss leaves the reference band")
+    labelled_loss: bool = Field(default=True, description="raise when it is above the reference band")
     consecutive: int = Field(default=2, ge=1, description="windows in a row outside the band before it is raised")
     rules: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
         default=(), description='limits of the owner\'s own, e.g. "labelled.auc < 0.75 for 2 windows"'
@@ -287,7 +284,11 @@ class ModelSpec(_Strict):
         return tuple(self._rule(text) for text in self.alerts.rules)
 
     def _rule(self, text: str) -> Rule:
+<<<<<<< HEAD
         known = rules.metrics(self.task, ((feature.name, feature.kind) for feature in self.features))
+=======
+        known = rules.metrics(((feature.name, feature.kind) for feature in self.features), self.task)
+>>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
         return rules.parse(text, known, self.segments)
 
     def grid(self) -> Windows:

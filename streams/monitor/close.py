@@ -36,9 +36,12 @@ def closed(held: Held, generation: Generation, window: int) -> Iterator[Metric]:
         if key.generation == generation.number:
             for metric, value in _feature(generation, key, sketch).items():
                 yield Metric(generation.number, window, "feature", ALL, key.segment, key.name, metric, value, sketch.n)
-    for version, sketch in by_version(held.merged(window, "score")).items():
+    for version, sketch in by_version(_scores(held, generation, window)).items():
         for metric, value in _score(generation, sketch).items():
             yield Metric(generation.number, window, "score", version, ALL, "", metric, value, sketch.n)
+    for version, sketch in by_version(held.merged(window, "prediction")).items():
+        for name, metric, value in _predicted(generation, sketch):
+            yield Metric(generation.number, window, "score", version, ALL, name, metric, value, sketch.n)
     for version, sketch in by_version(held.merged(window, "latency")).items():
         for metric, value in _latency(generation, sketch).items():
             yield Metric(generation.number, window, "latency", version, ALL, "", metric, value, sketch.n)
@@ -77,6 +80,14 @@ def by_version(sketches: dict[Key, Sketch], segment: str = ALL) -> dict[str, Ske
         if key.segment == segment:
             totals[key.version] = merge(totals[key.version], sketch) if key.version in totals else sketch
     return totals
+
+
+def answers(held: Held, window: int) -> dict[str, int]:
+    """Counted predictions of a window by version, shadows' too."""
+    found: dict[str, int] = {}
+    for key, sketch in held.merged(window, "score").items():
+        found[key.version] = found.get(key.version, 0) + sketch.n
+    return found
 
 
 def _feature(generation: Generation, key: Key, sketch: Sketch) -> dict[str, float | None]:
@@ -125,12 +136,32 @@ _EVERY_KIND = ("psi", "jensenshannon", "chisquare", "chisquare_p_value")
 _NUMBERS = ("ks", "wasserstein")
 
 
+def _scores(held: Held, generation: Generation, window: int) -> dict[Key, Sketch]:
+    """Sketches that can be added: numbers without bounds are counted in the bins of a generation's reference."""
+    found = held.merged(window, "score")
+    if generation.spec.task != "regression":
+        return found
+    return {key: sketch for key, sketch in found.items() if key.generation == generation.number}
+
+
 def _score(generation: Generation, sketch: Sketch) -> dict[str, float | None]:
-    enough = sketch.n >= generation.spec.alerts.min_rows
-    values: dict[str, float | None] = {"mean": mean(sketch) if enough else None}
+    values: dict[str, float | None] = {"mean": mean(sketch)}
+    if generation.spec.task == "regression":
+        values |= {"minimum": sketch.minimum, "maximum": sketch.maximum, "clipped": float(sketch.outside)}
+    enough = sketch.n - sketch.nulls >= generation.spec.alerts.min_rows
     if generation.reference is not None and any(generation.reference.score_counts):
         values["psi"] = psi(generation.reference.score_counts, sketch.counts) if enough else None
-    return values
+    return values if enough else dict.fromkeys(values)
+
+
+def _predicted(generation: Generation, sketch: Sketch) -> Iterator[tuple[str, str, float | None]]:
+    """(class, metric, value): the share of each class among the predictions, and how far all are from the reference."""
+    enough = sketch.n >= generation.spec.alerts.min_rows
+    for name, count in zip(generation.spec.classes, sketch.counts, strict=False):  # the last bin is of no class
+        yield name, "share", count / sketch.n if enough else None
+    if generation.reference is not None and any(generation.reference.class_counts):
+        counts = sketch.counts[: len(generation.spec.classes)]
+        yield ALL, "prediction_psi", psi(generation.reference.class_counts, counts) if enough else None
 
 
 def _latency(generation: Generation, sketch: Sketch) -> dict[str, float | None]:

@@ -77,9 +77,9 @@ def advance(run: Run | None, window: PerformanceWindow | None, generation: Gener
     if window is None or window.verdict == "insufficient":
         return run
     normal = band(generation)
-    if normal is None or window.log_loss is None or window.log_loss <= normal.high:
+    if normal is None or window.loss is None or window.loss <= normal.high:
         return None
-    before = run if run is not None and run.version == window.version else None
+    before = run if run is not None and (run.version, run.metric) == (window.version, window.metric) else None
     if before is not None and _stale(before, window.window_start, generation):
         before = None
     losses = generation.reference.window_losses if generation.reference else []
@@ -88,10 +88,11 @@ def advance(run: Run | None, window: PerformanceWindow | None, generation: Gener
         since=before.since if before else window.window_start,
         last=window.window_start,
         windows=before.windows + 1 if before else 1,
-        value=window.log_loss,
+        value=window.loss,
         limit=normal.high,
         normal=sum(losses) / len(losses),
         n=window.n,
+        metric=window.metric,
     )
 
 
@@ -194,24 +195,37 @@ def _loss_key(run: Run) -> str:
 
 
 def _labelled_loss(held: Held, generation: Generation, run: Run, tested: int) -> Condition:
+<<<<<<< HEAD
     measure = words.Measure.of(generation.spec, generation.loss)
     windows = len(generation.reference.window_losses) if generation.reference else 0
     summary, text = words.labelled(run, measure, windows)
+=======
+    windows = len(generation.reference.window_losses) if generation.reference else 0
+    summary, text = words.labelled(run, windows, generation.spec.unit)
+>>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
     # The pairs of an older window may be let go by now.
     fresh = run.last == tested
-    parts = context.losses(held, tested, run.version, generation.spec.alerts.min_rows) if fresh else None
+    parts = context.losses(held, generation, tested, run) if fresh else None
     return Condition(
         key=_loss_key(run),
         kind="labelled_loss",
         version=run.version,
         segment=ALL,
         name="",
+<<<<<<< HEAD
         metric=generation.loss,
+=======
+        metric=run.metric,
+>>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
         value=run.value,
         limit=run.limit,
         since=run.since,
         last=run.last,
         text=text,
         summary=summary,
+<<<<<<< HEAD
         where=words.where_losses(parts, measure) if parts else "",
+=======
+        where=words.where_losses(parts, run.metric) if parts else "",
+>>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
     )

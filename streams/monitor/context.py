@@ -4,14 +4,15 @@ from collections.abc import Iterator, Mapping
 from math import sqrt
 from typing import NamedTuple
 
+from detectors import tasks
 from detectors.distances import jensen_shannon
-from detectors.performance import summarise
 from detectors.sketch import Sketch, mean
 from schemas.models import FeatureReference
 from schemas.partials import ALL
 from streams.monitor.close import by_version
 from streams.monitor.generations import Generation
 from streams.monitor.held import Held
+from streams.monitor.state import Run
 
 SHARE_APART = 0.05
 """A segment's rate stands out when it is this much above that of all rows, and three standard errors."""
@@ -74,14 +75,15 @@ def shares(by_segment: Mapping[str, tuple[float | None, int]], min_rows: int) ->
     return Parts(len(parts), tuple(filter(apart, parts))[:AT_MOST])
 
 
-def losses(held: Held, window: int, version: str, min_rows: int) -> Parts:
+def losses(held: Held, generation: Generation, window: int, run: Run) -> Parts:
     """Segments whose labelled loss stands out in a window that is held and mature."""
+    min_rows = generation.spec.alerts.min_rows
     pairs = held.merged(window, "matured")
     by_segment: dict[str, tuple[float | None, int]] = {}
     for segment in sorted({key.segment for key in pairs}):
-        sketch = by_version(pairs, segment).get(version)
+        sketch = by_version(pairs, segment).get(run.version)
         if sketch is not None:
-            by_segment[segment] = summarise(sketch).log_loss, sketch.n
+            by_segment[segment] = tasks.metrics(generation.spec, sketch).get(run.metric), sketch.n
     whole = by_segment.get(ALL, (None, 0))[0]
     parts = _parts(by_segment, min_rows)
     if whole is None:

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator
 
+from detectors import tasks
 from detectors.bands import Band, leave_one_out_band
-from detectors.performance import summarise
 from detectors.sketch import Sketch
 from schemas.lifecycle import PerformanceWindow
 from schemas.partials import ALL, View
-from streams.monitor.close import Metric, by_version
+from schemas.tasks import IN_SEGMENTS, METRICS, REPORTED, USUAL_LOSS
+from streams.monitor.close import Metric, answers, by_version
 from streams.monitor.generations import Generation
 from streams.monitor.held import Held
-
-IN_SEGMENTS = ("log_loss", "brier", "auc")
-"""Metrics that are shown per segment too."""
 
 
 def tested(held: Held, generation: Generation, window: int) -> tuple[list[PerformanceWindow], list[Metric]]:
@@ -30,7 +28,7 @@ def revised(held: Held, generation: Generation, window: int) -> Iterator[Metric]
 
 
 def band(generation: Generation) -> Band | None:
-    """Where the log-loss of the reference's own windows lies; None without enough of them."""
+    """Where the labelled loss of the reference's own windows lies; None without enough of them."""
     if generation.reference is None:
         return None
     found = leave_one_out_band(generation.reference.window_losses)
@@ -43,29 +41,28 @@ def _versions(held: Held, window: int) -> list[str]:
 
 def _judge(held: Held, generation: Generation, window: int, version: str) -> PerformanceWindow:
     pairs = by_version(held.merged(window, "matured")).get(version)
-    score = by_version(held.merged(window, "score")).get(version)
-    predictions = score.n if score else 0
+    predictions = answers(held, window).get(version, 0)
     n = pairs.n if pairs else 0
     coverage = _coverage(n, predictions) or 0.0
-    found = summarise(pairs) if pairs else None
-    log_loss = found.log_loss if found else None
-    normal = band(generation)
-    alerts = generation.spec.alerts
-    if n < alerts.min_rows or coverage < alerts.min_coverage or log_loss is None:
+    spec, reference = generation.spec, generation.reference
+    metrics = tasks.metrics(spec, pairs) if pairs else dict.fromkeys(METRICS[spec.task])
+    metric = reference.loss if reference else USUAL_LOSS[spec.task]
+    loss, normal = metrics[metric], band(generation)
+    if n < spec.alerts.min_rows or coverage < spec.alerts.min_coverage or loss is None:
         verdict = "insufficient"
     elif normal is None:
         verdict = "no reference"
     else:
-        verdict = "inside" if log_loss in normal else "outside"
+        verdict = "inside" if loss in normal else "outside"
     return PerformanceWindow(
         version=version,
         window_start=window,
         n=n,
         predictions=predictions,
         coverage=coverage,
-        log_loss=log_loss,
-        brier=found.brier if found else None,
-        auc=found.auc if found else None,
+        metric=metric,
+        loss=loss,
+        metrics={name: metrics[name] for name in REPORTED[spec.task]},
         low=normal.low if normal else None,
         high=normal.high if normal else None,
         verdict=verdict,  # type: ignore[arg-type]  # mypy does not narrow a string that is assigned in branches
@@ -76,15 +73,15 @@ def _metrics(
     held: Held, generation: Generation, window: int, view: str, revision: int, *pairs: View
 ) -> Iterator[Metric]:
     found = held.merged(window, *pairs)
-    predictions = {version: sketch.n for version, sketch in by_version(held.merged(window, "score")).items()}
+    predictions = answers(held, window)
     for segment in sorted({key.segment for key in found} | {ALL}):
         by = by_version(found, segment)
         for version in sorted(set(by) | (set(predictions) if segment == ALL else set())):
             sketch = by.get(version)
             n = sketch.n if sketch else 0
             coverage = _coverage(n, predictions.get(version, 0)) if segment == ALL else None
-            for metric, value in _values(sketch, generation.spec.alerts.min_rows).items():
-                if segment == ALL or metric in IN_SEGMENTS:
+            for metric, value in _values(sketch, generation).items():
+                if segment == ALL or metric in IN_SEGMENTS[generation.spec.task]:
                     yield Metric(
                         generation.number, window, view, version, segment, "", metric, value, n, coverage, revision
                     )
@@ -95,14 +92,8 @@ def _coverage(pairs: int, predictions: int) -> float | None:
     return min(1.0, pairs / predictions) if predictions else None
 
 
-def _values(sketch: Sketch | None, min_rows: int) -> dict[str, float | None]:
-    if sketch is None or sketch.n < min_rows:
-        return dict.fromkeys(_COUNTS | _RATES)
-    found = summarise(sketch)
-    return {metric: float(getattr(found.confusion, metric)) for metric in _COUNTS} | {
-        metric: getattr(found, metric) for metric in _RATES
-    }
-
-
-_COUNTS = dict.fromkeys(("tp", "fp", "fn", "tn"))
-_RATES = dict.fromkeys(("auc", "log_loss", "brier", "ece", "base_rate", "accuracy", "precision", "recall"))
+def _values(sketch: Sketch | None, generation: Generation) -> dict[str, float | None]:
+    spec = generation.spec
+    if sketch is None or sketch.n < spec.alerts.min_rows:
+        return dict.fromkeys(METRICS[spec.task])
+    return tasks.metrics(spec, sketch)

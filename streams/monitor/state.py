@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from schemas.ids import canonical_json
 from schemas.lifecycle import Incident, PerformanceWindow, RequestReason
+from schemas.tasks import Loss
 
 
 class Run(Struct, frozen=True):
@@ -18,6 +19,7 @@ class Run(Struct, frozen=True):
         since: start of the first window of the run.
         last: start of the newest; ``windows`` how many.
         value: loss of the newest, of ``n`` labelled rows; ``normal`` the mean of the reference's windows.
+        metric: what the loss is.
     """
 
     version: str
@@ -28,6 +30,7 @@ class Run(Struct, frozen=True):
     limit: float
     normal: float
     n: int = 0
+    metric: Loss = "log_loss"
 
 
 class RuleRun(Struct, frozen=True):

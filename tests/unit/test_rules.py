@@ -12,7 +12,11 @@ from schemas.rules import Rule, RuleError, metrics, parse
 from schemas.spec import AlertSpec, FeatureSpec
 
 FEATURES = [("temp", "number"), ("origin", "string"), ("miles per hour", "number"), ("a.b", "boolean")]
+<<<<<<< HEAD
 KNOWN = metrics("binary", FEATURES)
+=======
+KNOWN = metrics(FEATURES, "binary")
+>>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
 TAGS = ("origin", "carrier")
 
 

@@ -55,7 +55,8 @@ def test_too_little_data_is_unknown_and_not_a_pass() -> None:
 
 
 def window(start: int, log_loss: float | None, verdict: str = "outside", version: str = "1") -> PerformanceWindow:
-    return PerformanceWindow(version, start, 140, 160, 0.875, log_loss, 0.2, 0.6, 0.4, 0.6, verdict)  # type: ignore[arg-type]
+    numbers = {"log_loss": log_loss, "brier": 0.2, "auc": 0.6}
+    return PerformanceWindow(version, start, 140, 160, 0.875, "log_loss", log_loss, numbers, 0.4, 0.6, verdict)  # type: ignore[arg-type]
 
 
 def test_a_run_counts_windows_above_the_band_in_a_row() -> None:
