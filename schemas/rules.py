@@ -15,28 +15,10 @@ from typing import Literal
 
 from schemas.tasks import IN_SEGMENTS, METRICS, SCORE, Task
 
-<<<<<<< HEAD
-LABELLED: dict[str, tuple[str, ...]] = {
-    "binary": (
-        *("auc", "log_loss", "brier", "ece", "base_rate", "accuracy", "precision", "recall"),
-        *("tp", "fp", "fn", "tn"),
-    ),
-    "multiclass": ("accuracy", "error_rate", "log_loss", "f1_macro", "precision_macro", "recall_macro"),
-    "regression": ("mae", "rmse", "bias", "r2", "mean_label", "clipped"),
-}
-"""Task -> what is measured of the tested windows of whoever served."""
-
-LABELLED_BY_SEGMENT = {
-    "binary": ("log_loss", "brier", "auc"),
-    "multiclass": ("accuracy", "error_rate", "log_loss", "f1_macro"),
-    "regression": ("mae", "rmse", "bias"),
-}
+Operator = Literal["<", "<=", ">", ">="]
 
 COVERAGE = "labelled.coverage"
 """The share of a tested window's predictions that had a label."""
-=======
-Operator = Literal["<", "<=", ">", ">="]
->>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
 
 EVERY_FEATURE = ("null_rate", "psi", "jensenshannon", "chisquare", "chisquare_p_value")
 NUMBERS = ("outside_share", "mean", "minimum", "maximum", "ks", "wasserstein")
@@ -97,25 +79,15 @@ class Rule:
         return value >= self.limit
 
 
-<<<<<<< HEAD
-def metrics(task: str, features: Iterable[tuple[str, str]]) -> dict[str, bool]:
-=======
-def metrics(features: Iterable[tuple[str, str]], task: Task) -> dict[str, bool]:
->>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
+def metrics(task: Task, features: Iterable[tuple[str, str]]) -> dict[str, bool]:
     """Path of every number that a rule may be about -> whether it is there per segment.
 
     Args:
-        task: of the model.
+        task: of the model; ``labelled`` is of the tested windows of whoever served.
         features: (name, kind) of a model's features.
-        task: of the model. ``labelled`` is of the tested windows of whoever served; its ``coverage`` is the share of
-            predictions that had a label.
     """
-<<<<<<< HEAD
-    known = {f"labelled.{metric}": metric in LABELLED_BY_SEGMENT[task] for metric in LABELLED[task]}
+    known = {f"labelled.{metric}": metric in IN_SEGMENTS[task] for metric in METRICS[task]}
     known[COVERAGE] = False
-=======
-    known = {f"labelled.{metric}": metric in IN_SEGMENTS[task] for metric in (*METRICS[task], "coverage")}
->>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
     for name, kind in features:
         for metric in (*EVERY_FEATURE, *(NUMBERS if kind == "number" else CATEGORIES)):
             known[f"feature.{name}.{metric}"] = True

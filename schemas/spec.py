@@ -284,11 +284,7 @@ class ModelSpec(_Strict):
         return tuple(self._rule(text) for text in self.alerts.rules)
 
     def _rule(self, text: str) -> Rule:
-<<<<<<< HEAD
         known = rules.metrics(self.task, ((feature.name, feature.kind) for feature in self.features))
-=======
-        known = rules.metrics(((feature.name, feature.kind) for feature in self.features), self.task)
->>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
         return rules.parse(text, known, self.segments)
 
     def grid(self) -> Windows:

@@ -9,7 +9,7 @@ Loss = Literal["log_loss", "error_rate", "mae"]
 
 METRICS: dict[Task, tuple[str, ...]] = {
     "binary": (
-        "log_loss", "brier", "auc", "ece", "base_rate", "accuracy", "precision", "recall", "tp", "fp", "fn", "tn",
+        "auc", "log_loss", "brier", "ece", "base_rate", "accuracy", "precision", "recall", "tp", "fp", "fn", "tn",
     ),
     "multiclass": ("accuracy", "error_rate", "log_loss", "f1_macro", "precision_macro", "recall_macro"),
     "regression": ("mae", "rmse", "bias", "r2", "mean_label", "clipped"),

@@ -7,7 +7,7 @@ from typing import Any
 from app.replay.plan import Plan
 from schemas.models import FeatureReference
 from schemas.partials import ALL
-from schemas.spec import Loss
+from schemas.tasks import Loss
 from schemas.windows import iso, to_ms
 from warehouse.client import Warehouse
 
@@ -117,17 +117,7 @@ class Result:
     @property
     def loss_name(self) -> str:
         """What the labelled loss of the task is called."""
-<<<<<<< HEAD
         return LOSSES[self.plan.reference.loss]
-=======
-        return "log-loss"
-
-    @staticmethod
-    def loss_of(tested: dict[str, Any]) -> float | None:
-        """The labelled loss of a tested window; None without enough labels."""
-        loss: float | None = tested["loss"]
-        return loss
->>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
 
     @property
     def judged(self) -> list[dict[str, Any]]:

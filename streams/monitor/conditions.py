@@ -195,14 +195,9 @@ def _loss_key(run: Run) -> str:
 
 
 def _labelled_loss(held: Held, generation: Generation, run: Run, tested: int) -> Condition:
-<<<<<<< HEAD
-    measure = words.Measure.of(generation.spec, generation.loss)
+    measure = words.Measure.of(generation.spec, run.metric)
     windows = len(generation.reference.window_losses) if generation.reference else 0
     summary, text = words.labelled(run, measure, windows)
-=======
-    windows = len(generation.reference.window_losses) if generation.reference else 0
-    summary, text = words.labelled(run, windows, generation.spec.unit)
->>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
     # The pairs of an older window may be let go by now.
     fresh = run.last == tested
     parts = context.losses(held, generation, tested, run) if fresh else None
@@ -212,20 +207,12 @@ def _labelled_loss(held: Held, generation: Generation, run: Run, tested: int) ->
         version=run.version,
         segment=ALL,
         name="",
-<<<<<<< HEAD
-        metric=generation.loss,
-=======
         metric=run.metric,
->>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
         value=run.value,
         limit=run.limit,
         since=run.since,
         last=run.last,
         text=text,
         summary=summary,
-<<<<<<< HEAD
         where=words.where_losses(parts, measure) if parts else "",
-=======
-        where=words.where_losses(parts, run.metric) if parts else "",
->>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
     )

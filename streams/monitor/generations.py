@@ -5,10 +5,8 @@ from dataclasses import dataclass
 
 from schemas.models import FeatureReference, ModelRecord, Reference
 from schemas.partials import ALL
-from schemas.spec import Loss, ModelSpec, Task, milliseconds
-
-USUAL_LOSS: dict[Task, Loss] = {"binary": "log_loss", "multiclass": "error_rate", "regression": "mae"}
-"""Labelled loss of a task while no reference says which."""
+from schemas.spec import ModelSpec, milliseconds
+from schemas.tasks import USUAL_LOSS, Loss
 
 
 @dataclass(frozen=True, slots=True)

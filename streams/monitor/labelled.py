@@ -7,7 +7,7 @@ from detectors.bands import Band, leave_one_out_band
 from detectors.sketch import Sketch
 from schemas.lifecycle import PerformanceWindow
 from schemas.partials import ALL, View
-from schemas.tasks import IN_SEGMENTS, METRICS, REPORTED, USUAL_LOSS
+from schemas.tasks import IN_SEGMENTS, METRICS, REPORTED
 from streams.monitor.close import Metric, answers, by_version
 from streams.monitor.generations import Generation
 from streams.monitor.held import Held
@@ -44,9 +44,9 @@ def _judge(held: Held, generation: Generation, window: int, version: str) -> Per
     predictions = answers(held, window).get(version, 0)
     n = pairs.n if pairs else 0
     coverage = _coverage(n, predictions) or 0.0
-    spec, reference = generation.spec, generation.reference
+    spec = generation.spec
     metrics = tasks.metrics(spec, pairs) if pairs else dict.fromkeys(METRICS[spec.task])
-    metric = reference.loss if reference else USUAL_LOSS[spec.task]
+    metric = generation.loss
     loss, normal = metrics[metric], band(generation)
     if n < spec.alerts.min_rows or coverage < spec.alerts.min_coverage or loss is None:
         verdict = "insufficient"

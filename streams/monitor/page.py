@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from schemas.lifecycle import Condition, Incident, PerformanceWindow
 from schemas.spec import milliseconds
-from streams.monitor import queries, requests, words
+from streams.monitor import queries, requests
 from streams.monitor.context import Moved
 from streams.monitor.generations import Generation
 from streams.monitor.life import QUIET_TICKS
@@ -96,11 +96,7 @@ def _usual(scene: Scene) -> Iterator[str]:
 def _performance(scene: Scene) -> Iterator[str]:
     tested = scene.state.tested
     if tested is not None:
-<<<<<<< HEAD
-        yield _tested(tested, Measure.of(scene.generation.spec, scene.generation.loss))
-=======
-        yield _tested(tested, scene.generation.spec.unit)
->>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
+        yield _tested(tested, Measure.of(scene.generation.spec, tested.metric))
     else:
         yield "No labels yet: nobody knows whether the predictions got worse."
     width, maturity = scene.generation.width, scene.generation.maturity
@@ -108,42 +104,23 @@ def _performance(scene: Scene) -> Iterator[str]:
         yield f"The window from {when(scene.window)} itself is tested at {when(scene.window + width + maturity)}."
 
 
-<<<<<<< HEAD
 def _tested(window: PerformanceWindow, measure: Measure) -> str:
-=======
-def _tested(window: PerformanceWindow, unit: str) -> str:
->>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
     labels = f"{window.n:,} of {window.predictions:,} predictions had a label ({window.coverage:.0%})"
     start = f"Newest tested window (from {when(window.window_start)}, version {window.version}): "
     if not window.n:
         return f"{start}no labels yet, of {window.predictions:,} predictions."
     if window.verdict == "insufficient" or window.loss is None:
         return f"{start}too few labels to tell; {labels}."
-<<<<<<< HEAD
-    auc = "" if window.auc is None else f", AUC {window.auc:.3f}"
-    loss = f"{measure.name} {measure(window.log_loss)}"
-    if window.low is None or window.high is None:
-        return f"{start}{loss}{auc}; there is no reference to hold it against; {labels}."
-    band = f"its usual band of {measure(window.low)} to {measure(window.high)}"
-    if window.log_loss > window.high:
-        return f"{start}predictions are worse than usual, {loss} is above {band}{auc}; {labels}."
-    if window.log_loss < window.low:
-        return f"{start}predictions are better than usual, {loss} is below {band}{auc}; {labels}."
-    return f"{start}predictions are as good as usual, {loss} is inside {band}{auc}; {labels}."
-=======
-    more = words.beside(window.metrics, unit)
-    loss = f"{words.LOSSES[window.metric]} {words.loss(window.metric, window.loss)}"
-    loss += words.loss_unit(window.metric, unit)
+    more = measure.beside(window.metrics)
+    loss = f"{measure.name} {measure(window.loss)}"
     if window.low is None or window.high is None:
         return f"{start}{loss}{more}; there is no reference to hold it against; {labels}."
-    low, high = (words.loss(window.metric, end) for end in (window.low, window.high))
-    band = f"its usual band of {low} to {high}"
+    band = f"its usual band of {measure(window.low)} to {measure(window.high)}"
     if window.loss > window.high:
         return f"{start}predictions are worse than usual, {loss} is above {band}{more}; {labels}."
     if window.loss < window.low:
         return f"{start}predictions are better than usual, {loss} is below {band}{more}; {labels}."
     return f"{start}predictions are as good as usual, {loss} is inside {band}{more}; {labels}."
->>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
 
 
 def _moved(feature: Moved) -> str:

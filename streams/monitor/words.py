@@ -1,16 +1,11 @@
 """Plain words for what was measured: what moved, in its unit, from what to what, and how sure that is."""
 
 from collections.abc import Mapping
-<<<<<<< HEAD
 from dataclasses import dataclass
 
 from schemas.rules import Rule
-from schemas.spec import Loss, ModelSpec
-=======
-
-from schemas.rules import Rule
+from schemas.spec import ModelSpec
 from schemas.tasks import Loss
->>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
 from schemas.windows import from_ms
 from streams.monitor.context import AT_MOST, Parts
 from streams.monitor.state import RuleRun, Run
@@ -39,6 +34,14 @@ class Measure:
                 return f"it is off by {self(value)} on average, usually by about {self(usual)}"
         return f"loss {value:.4f}, usually about {usual:.4f}"
 
+    def beside(self, metrics: Mapping[str, float | None]) -> str:
+        """The metric that people know a task by, to stand after its loss; empty where it is undefined."""
+        for name, shown in (("auc", "AUC {:.3f}"), ("accuracy", "accuracy {:.2%}"), ("bias", "mean error {:+.4g}")):
+            value = metrics.get(name)
+            if value is not None:
+                return f", {shown.format(value)}" + (f" {self.unit}".rstrip() if name == "bias" else "")
+        return ""
+
     def __call__(self, value: float) -> str:
         """A value in its unit."""
         if self.loss == "error_rate":
@@ -66,68 +69,14 @@ def latency(version: str, *, p99: float, p50: float, objective: float, n: int) -
     )
 
 
-<<<<<<< HEAD
 def labelled(run: Run, measure: Measure, windows: int) -> tuple[str, str]:
-=======
-LOSSES: dict[Loss, str] = {
-    "log_loss": "log-loss",
-    "error_rate": "share of wrong predictions",
-    "mae": "mean absolute error",
-}
-"""What a labelled loss is called."""
-
-
-def loss(metric: Loss, value: float) -> str:
-    """A loss as a number, its unit apart."""
-    match metric:
-        case "log_loss":
-            return f"{value:.4f}"
-        case "error_rate":
-            return f"{value:.2%}"
-        case "mae":
-            return f"{value:.4g}"
-
-
-def loss_unit(metric: Loss, unit: str) -> str:
-    """What follows the number, with its blank: nats, nothing after percent, or a regression's ``unit``."""
-    match metric:
-        case "log_loss":
-            return " nats"
-        case "error_rate":
-            return ""
-        case "mae":
-            return f" {unit}" if unit else ""
-
-
-def labelled(run: Run, windows: int, unit: str) -> tuple[str, str]:
->>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
     """(summary, text) of a labelled loss above the band of the reference's ``windows`` windows."""
-    normal, value, limit = (loss(run.metric, number) for number in (run.normal, run.value, run.limit))
-    name, of = LOSSES[run.metric], loss_unit(run.metric, unit)
-    # Nobody is woken by nats.
-    what, short = ("loss", "") if run.metric == "log_loss" else (name, of)
     return (
-<<<<<<< HEAD
         f"version {run.version} predicts worse than usual: {measure.plain(run.value, run.normal)}",
         f"{measure.name} of version {run.version} (lower is better) rose from {measure(run.normal)} (mean of the "
         f"reference's {windows} windows) to {measure(run.value)}, above their band, which ends at "
         f"{measure(run.limit)}{_in_a_row(run.windows)}; {run.n:,} labelled rows in the newest window",
-=======
-        f"version {run.version} predicts worse than usual: {what} {value}{short}, usually about {normal}{short}",
-        f"{name} of version {run.version} (lower is better) rose from {normal} (mean of the reference's "
-        f"{windows} windows) to {value}{of}, above their band, which ends at "
-        f"{limit}{_in_a_row(run.windows)}; {run.n:,} labelled rows in the newest window",
->>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
     )
-
-
-def beside(metrics: Mapping[str, float | None], unit: str) -> str:
-    """The metric that people know a task by, to stand after its loss; empty where it is undefined."""
-    for name, found in (("auc", "AUC {:.3f}"), ("accuracy", "accuracy {:.2%}"), ("bias", "mean error {:+.4g}")):
-        value = metrics.get(name)
-        if value is not None:
-            return f", {found.format(value)}" + (f" {unit}" if unit else "")
-    return ""
 
 
 def rule(rule: Rule, run: RuleRun) -> tuple[str, str]:
@@ -146,15 +95,9 @@ def where_shares(parts: Parts) -> str:
     return _where(parts, worst, "")
 
 
-<<<<<<< HEAD
 def where_losses(parts: Parts, measure: Measure) -> str:
     """The segments that a loss is worst in; empty when there are none."""
     worst = [f"{part.segment} ({measure(part.value)}, {part.n:,} labelled rows)" for part in parts.worst]
-=======
-def where_losses(parts: Parts, metric: Loss) -> str:
-    """The segments that a loss is worst in; empty when there are none."""
-    worst = [f"{part.segment} ({loss(metric, part.value)}, {part.n:,} labelled rows)" for part in parts.worst]
->>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
     return _where(parts, worst, ", within a tenth of the whole")
 
 

@@ -10,13 +10,10 @@ from pydantic import ValidationError
 
 from schemas.rules import Rule, RuleError, metrics, parse
 from schemas.spec import AlertSpec, FeatureSpec
+from schemas.tasks import Task
 
 FEATURES = [("temp", "number"), ("origin", "string"), ("miles per hour", "number"), ("a.b", "boolean")]
-<<<<<<< HEAD
 KNOWN = metrics("binary", FEATURES)
-=======
-KNOWN = metrics(FEATURES, "binary")
->>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
 TAGS = ("origin", "carrier")
 
 
@@ -149,7 +146,7 @@ def test_every_wrong_rule_of_a_spec_is_named() -> None:
     ("task", "theirs", "not_theirs"),
     [("binary", "auc", "mae"), ("multiclass", "f1_macro", "auc"), ("regression", "rmse", "accuracy")],
 )
-def test_labelled_metrics_are_those_of_the_task(task: str, theirs: str, not_theirs: str) -> None:
+def test_labelled_metrics_are_those_of_the_task(task: Task, theirs: str, not_theirs: str) -> None:
     known = metrics(task, FEATURES)
     assert parse(f"labelled.{theirs} > 1", known, TAGS).measure == theirs
     with pytest.raises(RuleError, match=f"no metric 'labelled.{not_theirs}'"):

@@ -16,7 +16,7 @@ from streams.monitor.state import State
 
 DAY = world.DAY
 MARKS = {0: Mark(7, 10, (70, 7)), 1: Mark(9, 10, (90, 9))}
-TESTED = PerformanceWindow("1", 0, 80, 100, 0.8, 0.5, 0.2, 0.7, None, None, "no reference")
+TESTED = PerformanceWindow("1", 0, 80, 100, 0.8, "log_loss", 0.5, {"auc": 0.7}, None, None, "no reference")
 
 
 def generation(*, enabled: bool = False, end: int | None = None, maturity: int = 2, **reference: Any) -> Generation:

@@ -99,11 +99,7 @@ def test_a_rule_that_is_gone_is_forgotten() -> None:
 
 
 def test_every_number_that_is_settled_once_can_be_asked_for_and_nothing_else() -> None:
-<<<<<<< HEAD
     known = grammar.metrics("binary", [("temp", "number"), ("origin", "string")])
-=======
-    known = grammar.metrics([("temp", "number"), ("origin", "string")], "binary")
->>>>>>> 01aee9c (Test every task's labelled loss in stage 2, recount all tasks)
     stored: dict[str, bool] = {}
     for metric in (m for tick in run(STREAM) for m in tick.metrics if m.view != "performance"):
         if (metric.view, metric.metric) in REVISED:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from schemas.spec import FeatureSpec, Loss, ModelSpec
+from schemas.spec import FeatureSpec, ModelSpec
+from schemas.tasks import Loss
 from streams.monitor import words
 from streams.monitor.context import Part, Parts
 from streams.monitor.state import Run
