@@ -30,7 +30,7 @@ READ_BY_THE_COMMAND_LINE = {"secrets_dir", "log_format"}
 
 def test_every_role_that_production_needs_is_there() -> None:
     roles = {service["command"][1] for service in SERVICES.values() if service.get("command", [""])[0] == "run"}
-    assert roles == {"aggregate", "monitor", "trainer", "rollout", "notify", "ingest"}
+    assert roles == {"aggregate", "monitor", "trainer", "rollout", "notify", "ingest", "web"}
     assert roles <= ROLES.keys()
     assert SERVICES.keys() >= roles | {"kafka", "clickhouse", "grafana", "alertmanager", "prometheus"}
 
