@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -174,3 +175,49 @@ def test_what_cannot_be_answered_ends_with_2_and_starts_nothing(
 
 def test_the_document_is_one_that_can_be_applied(world: World) -> None:
     assert Model.model_validate(yaml.safe_load(world.model.read_text())).spec.task == "binary"
+
+
+@pytest.mark.parametrize(("task", "metric"), [("multiclass", "accuracy"), ("regression", "mae")])
+def test_other_tasks_are_replayed_as_well(world: World, tmp_path: Path, task: str, metric: str) -> None:
+    """Proposed from a table and replayed; on the last five of twenty days the answers are wrong."""
+    path = tmp_path / f"{task}.parquet"
+    pq.write_table(_answers(task), path)
+    text, _ = document(path, {}, [])
+    declared = yaml.safe_load(text)
+    assert declared["spec"]["task"] == task
+    declared["spec"]["windows"] = {"width": "P1D", "label_maturity": "P1D"}
+    declared["spec"]["reference"]["collect"] = "P7D"
+    model = tmp_path / "model.yaml"
+    model.write_text(yaml.safe_dump(declared))
+    found = World(path, model, world.reference, world.stack).replay("--report", str(tmp_path / "r.html"), stack=True)
+    assert found["events"] == found["events"] | {"adds_up": True, "sent": 2 * 20 * 150, "dead": 0}
+    assert [{condition["kind"] for condition in incident["conditions"]} for incident in found["incidents"]] == [
+        {"labelled_loss"}
+    ]
+    assert found["incidents"][0]["opened_at"] == "2024-03-19T00:00:00Z"
+    values = [window[metric] for window in found["performance"]]
+    assert len(values) == 20
+    assert (max(values[:15]) < min(values[15:])) == (task == "regression")
+
+
+def _answers(task: str) -> pa.Table:
+    """Twenty days of 150 predictions, and what happened a second later."""
+    random = np.random.default_rng(3)
+    day = np.repeat(np.arange(20), 150)
+    at = example.START_MS + day * 86_400_000 + np.tile(np.arange(150), 20) * 500_000
+    wrong = day >= 15
+    columns = {"event_time": pa.array(at, pa.timestamp("ms", "UTC"))}
+    columns["label_time"] = pa.array(at + 1_000, pa.timestamp("ms", "UTC"))
+    columns["size"] = pa.array(random.normal(10.0, 2.0, len(day)))
+    if task == "regression":
+        happened = random.normal(50.0, 10.0, len(day))
+        columns["prediction"] = pa.array(happened + random.normal(0.0, 2.0, len(day)) + 20.0 * wrong)
+        columns["label"] = pa.array(happened)
+        return pa.table(columns)
+    names = np.array(["cat", "dog", "owl"])
+    truth = random.integers(0, 3, len(day))
+    shown = np.where((random.random(len(day)) < 0.1) | wrong, (truth + 1) % 3, truth)
+    for place, name in enumerate(names):
+        columns[f"score_{name}"] = pa.array(np.where(shown == place, 0.8, 0.1))
+    columns["prediction"], columns["label"] = pa.array(names[shown].tolist()), pa.array(names[truth].tolist())
+    return pa.table(columns)
