@@ -102,6 +102,10 @@ class Book:
         life = self._open.get(incident_id)
         return self._change(life, "opened") if life else None
 
+    def is_over(self, incident_id: str) -> bool:
+        """Whether an incident was resolved: nobody hears of it again."""
+        return incident_id in self._over
+
     @staticmethod
     def _change(life: _Life, event: Event, was: Severity | None = None) -> Change:
         return Change(life.offset, event, life.incident, life.alertname, life.severities, was)

@@ -29,6 +29,9 @@ SHORTEST = 5 * MINUTE
 UNKNOWN = 60 * MINUTE
 """The limit of what has no rhythm yet: fewer than two minutes in which something arrived."""
 
+_SIDES: dict[str, Side] = {"ModelSilent": "predictions", "OutcomesSilent": "outcomes"}
+"""What does not come, by rule."""
+
 _TIMES_USUAL = 3
 _MANY = 1_000
 
@@ -170,16 +173,30 @@ class DeadMan:
         """What has been over for longer than its limit, so that what comes and goes does not ring each time."""
         told = []
         for incident in lasting:
-            if incident.id in active:
+            over = replace(incident, updated=now, changed=now, state="resolved")
+            if self._unknown(incident):
+                told.append(words.unwatched(over))
+            elif incident.id in active or self._still(incident):
                 self._calm.pop(incident.id, None)
-            elif now - self._calm.setdefault(incident.id, now) >= words.calm(incident) or self._unknown(incident):
-                told.append(words.over(replace(incident, updated=now, changed=now, state="resolved")))
+            elif now - self._calm.setdefault(incident.id, now) >= words.calm(incident):
+                told.append(words.over(over))
         self._calm = {incident.id: self._calm[incident.id] for incident in lasting if incident.id in self._calm}
         return told
 
     def _unknown(self, incident: Incident) -> bool:
         """Whether an incident's model is watched no more."""
         return incident.model != INSTALLATION and model_key(incident.namespace, incident.model) not in self._models
+
+    def _still(self, incident: Incident) -> bool:
+        """Whether nothing has arrived since a silence began: that the limit of another hour is longer ends nothing.
+
+        By the minute, which is all that a table remembers.
+        """
+        side = _SIDES.get(_rule(incident))
+        if side is None:
+            return False
+        last = self._models[model_key(incident.namespace, incident.model)].heard[side].last
+        return last is None or last // MINUTE <= incident.conditions[0].since // MINUTE
 
     def _silent(self, key: str, through: int) -> list[_Found]:
         model = self._models[key]
@@ -216,18 +233,18 @@ class DeadMan:
             found.append(installation(through, words.nothing_counted(through, now, self._stalled_after)))
         if found:
             return found
-        late = {}
+        late = dict[str, tuple[int, int, int]]()
         for key, model in self._models.items():
             if model.due and now - max(model.due[0][1], model.reported_when) > self._stalled_after:
-                late[key] = model.due[0]
+                late[key] = *model.due[0], max(model.due[0][1], model.reported_when)
         if len(late) > 1:
             # One cause most likely, and one page.
-            cause = min(at for _, at in late.values())
-            return [installation(cause, words.no_reports(sorted(late), cause, now, self._stalled_after))]
-        for key, (boundary, at) in late.items():
+            first, stopped = min(at for _, at, _ in late.values()), min(when for _, _, when in late.values())
+            return [installation(stopped, words.no_reports(sorted(late), first, now, self._stalled_after))]
+        for key, (boundary, at, stopped) in late.items():
             namespace, name = key.split("/", 1)
             condition = words.no_report(key, boundary, at, now, self._stalled_after)
-            found.append(_Found(namespace, name, self._models[key].spec.team, boundary, condition))
+            found.append(_Found(namespace, name, self._models[key].spec.team, stopped, condition))
         return found
 
 

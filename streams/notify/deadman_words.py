@@ -141,6 +141,12 @@ def over(incident: Incident) -> Incident:
     return replace(incident, summary=ended, text=f"{ended}\nIt was:\n{incident.text}")
 
 
+def unwatched(incident: Incident) -> Incident:
+    """Say of an incident that its model is watched no more."""
+    ended = f"{incident.namespace}/{incident.model} is not declared any more (it was deleted), so nobody watches it."
+    return replace(incident, summary=ended, text=f"{ended}\nIt was:\n{incident.text}")
+
+
 def _how_unusual(limit: int, usual: int | None) -> str:
     if usual is None:
         return f"Its usual rhythm is not known yet; the limit is {duration(limit)}."

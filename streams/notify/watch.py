@@ -152,6 +152,9 @@ class Watch:
             lasting=[change.incident for change in self._book.open() if _is_dead_man(change.incident)],
         )
         for incident in told:
+            if self._book.is_over(incident.id):
+                # A model that was deleted in its silence and declared again has not spoken yet.
+                continue
             log.warning("notify.dead_man", incident=incident.id, state=incident.state, summary=incident.summary)
             await blocking(self._tell, incident)
             await self._ledger.write_incident(incident)

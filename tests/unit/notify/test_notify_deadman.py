@@ -264,6 +264,35 @@ def test_a_restart_knows_the_silence_that_began_before_it() -> None:
     assert again.told[0].id == world.told[0].id, "named after the last event, whoever finds it"
 
 
+def test_a_silence_is_not_over_because_another_hour_is_usually_quieter() -> None:
+    world = World()
+    for _ in range(3):
+        world.pass_(12 * 60, "predictions")
+        world.pass_(12 * 60, "predictions", every=60)
+    world.pass_(11 * 60 + 50, "predictions")
+    opened = len(world.events)
+    world.pass_(2 * 60)
+    assert world.events[opened:] == [("ModelSilent", "opened")], "12:00 to 13:50 are within that hour's limit of 3 h"
+    world.pass_(24 * 60)
+    assert world.events[opened:] == [("ModelSilent", "opened")]
+    world.pass_(11, "predictions")
+    world.pass_(60, "predictions")
+    assert world.events[opened + 1 :] == [("ModelSilent", "resolved")]
+
+
+def test_a_monitor_that_stops_twice_before_the_same_window_rings_twice() -> None:
+    world = World()
+    for hours in range(1, 31):
+        for partition in (0, 1):
+            world.rules.passed(KEY, partition, START + hours * HOUR, world.now)
+    world.pass_(10, "predictions")
+    for _ in range(15):
+        world.pass_(1, "predictions")
+        world.rules.reported(KEY, START + HOUR, world.now)
+    world.pass_(10, "predictions")
+    assert [event for _, event in world.events] == ["opened", "resolved", "opened"]
+
+
 def test_a_model_that_is_deleted_is_missed_no_more() -> None:
     world = World()
     world.pass_(60, "predictions")
@@ -271,6 +300,7 @@ def test_a_model_that_is_deleted_is_missed_no_more() -> None:
     world.models = {}
     world.pass_(1)
     assert world.events == [("ModelSilent", "opened"), ("ModelSilent", "resolved")]
+    assert world.told[1].summary.startswith("default/flights is not declared any more (it was deleted)")
 
 
 def test_the_text_says_what_stopped_what_it_means_and_where_to_look() -> None:
