@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from app.names import NotOne, NotThere, pick_model
 from schemas.ids import content_id
-from schemas.partials import model_key
 from schemas.tables import INCIDENT_ACTIONS
 from schemas.windows import iso, to_ms
+from streams.notify.words import where
 from warehouse.client import Warehouse
 
 Action = Literal["ack", "silence", "unsilence"]
@@ -166,7 +166,7 @@ def line(entry: Entry, now: int) -> str:
     silenced = f", silent until {minute(entry.silenced_until or 0)}" if entry.silenced(now) else ""
     ended = f" to {minute(entry.resolved)}" if entry.resolved else ""
     return (
-        f"{short(entry.id)}  {entry.severity:<8}  {model_key(entry.namespace, entry.model)}, "
+        f"{short(entry.id)}  {entry.severity:<8}  {where(entry.namespace, entry.model)}, "
         f"since {minute(entry.opened)}{ended}\n"
         f"          {printable(entry.summary)}\n          {printable(state)}{silenced}"
     )

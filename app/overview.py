@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -109,11 +109,31 @@ def lines(warehouse: Warehouse) -> list[Line]:
     return found
 
 
-def show(found: list[Line], lag: Lag, console: Console, now: int) -> None:
+def others(warehouse: Warehouse, found: list[Line]) -> list[Entry]:
+    """Open incidents of what has no line: of the whole installation, or of a model that nothing is counted of."""
+    known = {line.key for line in found}
+    return [
+        entry for entry in incidents.entries(warehouse, limit=10_000) if (entry.namespace, entry.model) not in known
+    ]
+
+
+def show(found: list[Line], lag: Lag, console: Console, now: int, beside: Sequence[Entry] = ()) -> None:
     """Print a line per model, what keeps decisions waiting, open incidents, and the lag if there is any."""
-    if not found:
+    entries = [*beside, *(entry for line in found for entry in line.open)]
+    if not found and not entries:
         console.print("no model has been counted yet; is this the database that the service's events go to?")
         return
+    if found:
+        _show_models(found, console)
+    for entry in sorted(entries, key=lambda e: (e.severity != "critical", -e.opened)):
+        console.print()
+        console.print(incidents.line(entry, now), markup=False, soft_wrap=True)
+    if behind := _behind(lag):
+        console.print()
+        console.print(behind, markup=False)
+
+
+def _show_models(found: list[Line], console: Console) -> None:
     names = [model_key(*line.key) for line in found]
     width = max(len("MODEL"), min(max(map(len, names)), console.width - _BESIDE))
     head = _row("MODEL".ljust(width), "SERVES", "ENDED (UTC)", "ROWS", "LABELS", "LOSS", "OPEN")
@@ -131,12 +151,6 @@ def show(found: list[Line], lag: Lag, console: Console, now: int) -> None:
             console.print(f"{model_key(*line.key)}: reference {line.collecting}", markup=False)
         if line.misrouted:
             console.print(f"{model_key(*line.key)}: {line.misrouted}", markup=False, soft_wrap=True)
-    for entry in sorted((e for line in found for e in line.open), key=lambda e: (e.severity != "critical", -e.opened)):
-        console.print()
-        console.print(incidents.line(entry, now), markup=False, soft_wrap=True)
-    if behind := _behind(lag):
-        console.print()
-        console.print(behind, markup=False)
 
 
 def show_model(line: Line, lag: Lag, console: Console, now: int) -> None:
@@ -165,7 +179,7 @@ def show_model(line: Line, lag: Lag, console: Console, now: int) -> None:
         console.print(incidents.line(entry, now), markup=False, soft_wrap=True)
 
 
-def as_json(found: list[Line], lag: Lag) -> dict[str, Any]:
+def as_json(found: list[Line], lag: Lag, beside: Sequence[Entry] = ()) -> dict[str, Any]:
     """The same for a machine: times in ms since the epoch, null for never."""
     return {
         "models": [
@@ -175,6 +189,7 @@ def as_json(found: list[Line], lag: Lag) -> dict[str, Any]:
             | {"open": [incidents.listed(entry) for entry in line.open]}
             for line in found
         ],
+        "open_beside": [incidents.listed(entry) for entry in beside],
         "lag": [{"topic": topic, "partition": part, "records": records} for (topic, part), records in lag.items()],
     }
 

@@ -17,7 +17,9 @@ def run(model: str, *, as_json: bool) -> None:
     """Print the status of every model, or of one in detail."""
     settings = wiring.load_settings()
     with plainly(settings), answering():
-        lines = overview.lines(wiring.open_warehouse(settings, patience=PATIENCE))
+        warehouse = wiring.open_warehouse(settings, patience=PATIENCE)
+        lines = overview.lines(warehouse)
+        beside = [] if model else overview.others(warehouse, lines)
         if model:
             key = pick_model((line.key for line in lines), model)
             lines = [line for line in lines if line.key == key]
@@ -26,9 +28,9 @@ def run(model: str, *, as_json: bool) -> None:
         follower.close()
     now = to_ms(datetime.now(UTC))
     if as_json:
-        json.dump(overview.as_json(lines, lag), sys.stdout)
+        json.dump(overview.as_json(lines, lag, beside), sys.stdout)
         sys.stdout.write("\n")
     elif model:
         overview.show_model(lines[0], lag, Console(highlight=False), now)
     else:
-        overview.show(lines, lag, Console(highlight=False), now)
+        overview.show(lines, lag, Console(highlight=False), now, beside)

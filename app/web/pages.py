@@ -1,6 +1,7 @@
 """What the pages show, read from ClickHouse's public tables and views: one function a page, one dataclass a thing."""
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,9 +9,11 @@ from typing import Any
 import msgspec
 
 from app import status
+from app.collecting import Progress, audited
 from schemas.lifecycle import Incident
 from schemas.partials import model_key
 from schemas.windows import NEVER, from_ms
+from streams.notify.words import INSTALLATION, where
 from warehouse.client import Warehouse
 
 HEADLINE = ("auc", "accuracy", "mae")
@@ -29,6 +32,7 @@ WORDS = {
 }
 
 FEATURES_SHOWN = 10
+_MOST_OPEN = 1_000
 MOVED_MUCH, MOVED = 0.25, 0.1
 """The usual words for a PSI; they inform, nobody is called for them."""
 
@@ -44,7 +48,7 @@ _ANSWERS = "SELECT namespace, model, argMax(version, window_start) FROM serving 
 _INCIDENTS = """
 SELECT i.body, l.state, l.acknowledged_by, l.silenced_until
 FROM incident_list AS l INNER JOIN (SELECT * FROM incidents FINAL) AS i USING (namespace, model, id)
-WHERE {where} ORDER BY l.state = 'resolved', l.opened DESC LIMIT 50
+WHERE {where} ORDER BY l.state = 'resolved', l.severity != 'critical', l.opened DESC LIMIT {limit:UInt32}
 """
 
 _PERFORMANCE = """
@@ -108,9 +112,20 @@ class Standing:
         return f"/incidents/{self.record.id}"
 
     @property
+    def of(self) -> str:
+        """Whose it is: a model, or the installation."""
+        return where(self.record.namespace, self.record.model)
+
+    @property
+    def model_path(self) -> str:
+        """Where its model's page is; empty when it is of the whole installation."""
+        return "" if self.record.model == INSTALLATION else f"/models/{self.record.namespace}/{self.record.model}"
+
+    @property
     def headline(self) -> str:
         """What is wrong, in a line."""
-        return self.record.summary or self.record.conditions[0].text
+        conditions = self.record.conditions
+        return self.record.summary or (conditions[0].text if conditions else "an incident without a condition")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +137,7 @@ class ModelLine:
         phase: of the rollout, in words.
         decided: end of the last decided window; None before the first.
         rows: counted predictions of that window.
+        collecting: how far a model is whose first rows become its reference; None for the others.
     """
 
     namespace: str
@@ -132,6 +148,7 @@ class ModelLine:
     rows: int
     performance: Performance | None
     incidents: list[Standing]
+    collecting: Progress | None = None
 
     @property
     def path(self) -> str:
@@ -182,15 +199,26 @@ class ModelPage:
     steps: list[Step] = field(default_factory=list)
 
 
-def fleet(warehouse: Warehouse) -> list[ModelLine]:
-    """Every model: those with an open incident first, then by name."""
+def open_incidents(warehouse: Warehouse) -> list[Standing]:
+    """All that is not resolved, the critical ones first; also what is of no model that has been counted."""
+    return _incidents(warehouse, "l.state != 'resolved'", limit=_MOST_OPEN)
+
+
+def fleet(warehouse: Warehouse, standings: Sequence[Standing]) -> list[ModelLine]:
+    """Every model: those with an open incident first, then by name.
+
+    Args:
+        warehouse: asked for all but the incidents.
+        standings: the open incidents.
+    """
     performance: dict[str, dict[str, Performance]] = defaultdict(dict)
     for namespace, model, metric, found in warehouse.rows(_PERFORMANCE_NOW, {"metrics": list(HEADLINE)}):
         performance[model_key(namespace, model)][metric] = Performance(metric, *found)
     still_open: dict[str, list[Standing]] = defaultdict(list)
-    for standing in _incidents(warehouse, "l.state != 'resolved'"):
+    for standing in standings:
         still_open[model_key(standing.record.namespace, standing.record.model)].append(standing)
     answers = {model_key(namespace, model): version for namespace, model, version in warehouse.rows(_ANSWERS)}
+    collecting = audited(warehouse)
     lines = []
     for found in status.models(warehouse):
         key = model_key(found.namespace, found.model)
@@ -205,6 +233,7 @@ def fleet(warehouse: Warehouse) -> list[ModelLine]:
                 rows=found.last_window.get("predictions.counted", 0),
                 performance=next((known[metric] for metric in HEADLINE if metric in known), None),
                 incidents=still_open.get(key, []),
+                collecting=collecting.get(key),
             )
         )
     return sorted(lines, key=lambda line: (not line.incidents, line.namespace, line.name))
@@ -212,7 +241,8 @@ def fleet(warehouse: Warehouse) -> list[ModelLine]:
 
 def model_page(warehouse: Warehouse, namespace: str, model: str, weeks: int) -> ModelPage | None:
     """One model; None when nobody knows it."""
-    line = next((line for line in fleet(warehouse) if (line.namespace, line.name) == (namespace, model)), None)
+    everybody = fleet(warehouse, open_incidents(warehouse))
+    line = next((line for line in everybody if (line.namespace, line.name) == (namespace, model)), None)
     if line is None:
         return None
     who: dict[str, Any] = {"namespace": namespace, "model": model}
@@ -239,8 +269,10 @@ def incident(warehouse: Warehouse, name: str) -> Standing | None:
     return next(iter(_incidents(warehouse, "l.id = {id:String}", {"id": name})), None)
 
 
-def _incidents(warehouse: Warehouse, where: str, parameters: dict[str, Any] | None = None) -> list[Standing]:
-    rows = warehouse.rows(_INCIDENTS.replace("{where}", where), parameters)
+def _incidents(
+    warehouse: Warehouse, which: str, parameters: Mapping[str, Any] | None = None, *, limit: int = 50
+) -> list[Standing]:
+    rows = warehouse.rows(_INCIDENTS.replace("{where}", which), {**(parameters or {}), "limit": limit})
     return [Standing(msgspec.json.decode(body, type=Incident), *standing) for body, *standing in rows]
 
 

@@ -84,7 +84,8 @@ def create_app(warehouse: Warehouse, *, hosts: tuple[str, ...], now: Callable[[]
 
     # Starlette runs plain functions in threads: a slow query holds nobody else up.
     def index(_: Request) -> Response:
-        return page("index.html.j2", models=pages.fleet(warehouse))
+        standings = pages.open_incidents(warehouse)
+        return page("index.html.j2", models=pages.fleet(warehouse, standings), open=standings)
 
     def model(request: Request) -> Response:
         found = _model(warehouse, request)

@@ -114,7 +114,7 @@ def _tested(window: PerformanceWindow, measure: Measure) -> str:
     more = measure.beside(window.metrics)
     loss = f"{measure.name} {measure(window.loss)}"
     if window.low is None or window.high is None:
-        return f"{start}{loss}{more}; there is no reference to hold it against; {labels}."
+        return f"{start}{loss}{more}; there is no usual band yet to hold it against; {labels}."
     band = f"its usual band of {measure(window.low)} to {measure(window.high)}"
     if window.loss > window.high:
         return f"{start}predictions are worse than usual, {loss} is above {band}{more}; {labels}."

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import monitor_world as world
@@ -10,14 +11,17 @@ from clickhouse_connect.driver.client import Client
 from rich.console import Console
 
 from app import overview
+from app.incidents import Entry
 from app.overview import Line
 from schemas.ids import canonical_json
 from schemas.lifecycle import Rollout, Route
-from schemas.tables import ROLLOUTS
+from schemas.tables import INCIDENTS, ROLLOUTS
+from streams.incidents import row
 from streams.monitor.core import ModelMonitor
 from streams.monitor.generations import Generations
 from streams.monitor.held import Held
 from streams.monitor.records import Records
+from streams.notify.deadman import DeadMan
 from warehouse.client import Warehouse
 from warehouse.migrate import migrate
 
@@ -44,20 +48,20 @@ def warehouse(clickhouse: Client) -> Warehouse:
     return found
 
 
-def screen(lines: list[Line], lag: overview.Lag, *, model: bool = False) -> list[str]:
+def screen(lines: list[Line], lag: overview.Lag, *, model: bool = False, beside: Sequence[Entry] = ()) -> list[str]:
     out = io.StringIO()
     console = Console(file=out, width=80, highlight=False)
     if model:
         overview.show_model(lines[0], lag, console, NOW)
     else:
-        overview.show(lines, lag, console, NOW)
+        overview.show(lines, lag, console, NOW, beside)
     return [row.rstrip() for row in out.getvalue().splitlines()]
 
 
 def test_one_line_a_model_then_what_is_wrong_then_the_lag(warehouse: Warehouse) -> None:
     (line,) = overview.lines(warehouse)
     rows = screen([line], LAG)
-    loss = f"{line.tested['log_loss']:.3f}"
+    loss = f"{line.tested['loss']:.3f}"
     assert rows[0].split() == ["MODEL", "SERVES", "ENDED", "(UTC)", "ROWS", "LABELS", "LOSS", "OPEN"]
     assert rows[1].split() == ["default/flights", "1", "10-08", "00:00", "160", "88%", loss, "usual", "1", "crit"]
     assert rows[2] == "default/flights: decided through 1972-10-07 00:00Z, waiting for the trainer"
@@ -71,11 +75,11 @@ def test_ten_models_with_long_names_still_fit(warehouse: Warehouse) -> None:
     (line,) = overview.lines(warehouse)
     warned = [replace(entry, severity="warning") for entry in line.open]
     status = replace(line.status, model="a-model-with-a-long-name", decided_through=line.status.reported_through)
-    tested = line.tested | {"verdict": "outside", "log_loss": 12.3456}
+    tested = line.tested | {"verdict": "outside", "loss": 12.3456}
     long = replace(line, status=status, tested=tested, counted=1_234_567_890, open=[*line.open, *warned])
     rows = screen([long] * 10, {})[:11]
     assert all(len(row) <= 80 for row in rows)
-    assert all(row.endswith("1235M    88%  12.346 worse 1 crit 1 warn") for row in rows[1:]), rows[1]
+    assert all(row.endswith("1235M    88%  12.3 worse 1 crit 1 warn") for row in rows[1:]), rows[1]
 
 
 def test_nothing_is_said_of_a_lag_that_is_not_there(warehouse: Warehouse) -> None:
@@ -106,6 +110,22 @@ def test_an_empty_installation_says_so(clickhouse: Client) -> None:
     empty = Warehouse(clickhouse, patience=30)
     migrate(empty)
     assert "no model has been counted yet" in screen(overview.lines(empty), {})[0]
+
+
+def test_what_concerns_the_whole_installation_is_shown_with_or_without_models(
+    clickhouse: Client, warehouse: Warehouse
+) -> None:
+    stalled = DeadMan(1).tick(NOW, through=NOW, clickhouse_away_since=NOW - 600_000, lasting=[])
+    assert [(incident.namespace, incident.model) for incident in stalled] == [("*", "*")]
+    warehouse.insert(INCIDENTS, [row(incident, NOW) for incident in stalled])
+    lines = overview.lines(warehouse)
+    beside = overview.others(warehouse, lines)
+    assert [entry.model for entry in beside] == ["*"]
+    rows = screen(lines, {}, beside=beside)
+    assert "ClickHouse has not answered for 10 min" in "\n".join(rows)
+    assert "predicts worse than usual" in "\n".join(rows)
+    assert "critical  the installation, since" in screen([], {}, beside=beside)[1]
+    assert [entry["model"] for entry in overview.as_json(lines, {}, beside)["open_beside"]] == ["*"]
 
 
 def test_a_producer_with_another_partitioner_is_noticed(warehouse: Warehouse) -> None:

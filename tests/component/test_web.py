@@ -12,10 +12,17 @@ from pathlib import Path
 import pytest
 import uvicorn
 from clickhouse_connect.driver.client import Client
+from msgspec.structs import replace
 from starlette.testclient import TestClient
 from web_world import INCIDENT, NAMESPACE, SICK, SUMMARY, WELL, build
 
 from app.web.server import create_app
+from schemas.ids import canonical_json
+from schemas.spec import FeatureSpec, ModelSpec, RetrainingSpec
+from schemas.tables import AUDIT, INCIDENTS
+from schemas.windows import to_ms
+from streams.incidents import row
+from streams.notify.deadman import DeadMan
 from warehouse.client import Warehouse
 from warehouse.migrate import migrate
 
@@ -76,6 +83,33 @@ def test_the_first_page_says_who_serves_and_what_is_wrong(browser: TestClient) -
     assert "mean absolute error 40% labelled" in found.text
     links = [a["href"] for a in found.all("a")]
     assert links.index(f"/models/{NAMESPACE}/{SICK}") < links.index(f"/models/{NAMESPACE}/{WELL}")
+
+
+def test_what_concerns_the_whole_installation_and_a_hundred_incidents_are_all_there(warehouse: Warehouse) -> None:
+    build(warehouse)
+    now = to_ms(datetime(2013, 4, 29, 6, tzinfo=UTC))
+    stalled = DeadMan(1).tick(now, through=now, clickhouse_away_since=now - 600_000, lasting=[])
+    many = [replace(stalled[0], id=f"of-{n}", namespace=NAMESPACE, model=f"model-{n}") for n in range(99)]
+    warehouse.insert(INCIDENTS, [row(incident, now) for incident in (*stalled, *many)])
+    browser = TestClient(_app(warehouse), base_url=f"http://{HOST}", raise_server_exceptions=False)
+    found = page(browser, "/")
+    assert "101 open incidents" in found.text
+    assert "the installation ClickHouse has not answered for 10 min" in found.text
+    assert "/models/*/*" not in [a["href"] for a in found.all("a")]
+    assert "the installation" in page(browser, f"/incidents/{stalled[0].id}").text
+
+
+def test_a_model_that_collects_its_reference_says_how_far_it_is(warehouse: Warehouse) -> None:
+    build(warehouse)
+    spec = ModelSpec(positive_class="late", features=(FeatureSpec(name="temp", kind="number"),))
+    spec = spec.model_copy(update={"retraining": RetrainingSpec(enabled=False)})
+    body = canonical_json({"generation": 1, "spec": spec.model_dump(mode="json"), "reference": None}).decode()
+    at = datetime(2013, 3, 4, tzinfo=UTC)
+    known = {"namespace": NAMESPACE, "model": WELL, "at": at, "kind": "generation", "id": "g1", "body": body}
+    warehouse.insert(AUDIT, [[known.get(column, "") for column in AUDIT.columns]])
+    browser = TestClient(_app(warehouse), base_url=f"http://{HOST}", raise_server_exceptions=False)
+    for path in ("/", f"/models/{NAMESPACE}/{WELL}"):
+        assert "collecting, 100%: 44,800 of 20,000 rows" in page(browser, path).text
 
 
 def test_a_model_shows_weeks_of_performance_with_coverage_and_what_moved(browser: TestClient) -> None:
