@@ -102,7 +102,7 @@ def _malformed(value: bytes, error: Exception) -> tuple[int, str]:
     if said := _SAID.fullmatch(str(error)):
         return int(said[2]), said[1]
     try:
-        json.loads(value.decode())
+        json.loads(value.decode(), parse_int=float)  # Python refuses to read an int of more than 4300 digits
     except json.JSONDecodeError as found:
         return len(found.doc[: found.pos].encode()), found.msg.lower().removesuffix(" starting at")
     half = re.search(rb"\\u[dD][89a-fA-F]", value)

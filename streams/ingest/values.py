@@ -148,7 +148,7 @@ def scalar(place: Place, value: Any) -> FeatureValue:
     if value is None or isinstance(value, bool | str | float):
         return value
     if isinstance(value, int | Decimal):
-        return float(value)
+        return _double(place, value)
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, datetime):
@@ -175,7 +175,14 @@ def number(place: Place, value: Any) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise place.refuse(f"{_contents(value)} is no number")
-    return float(value)
+    return _double(place, value)
+
+
+def _double(place: Place, value: float | Decimal) -> float:
+    try:
+        return float(value)
+    except (OverflowError, ValueError):  # a whole number that is too large; a Decimal that signals NaN
+        raise place.refuse(f"{shown(value)} does not fit a double") from None
 
 
 class Instant:

@@ -141,6 +141,11 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
         "payments/fraud: $.answer.p: 'high' is no number; mend the producer or spec.source.predictions.scores.fraud",
     ),
     (
+        {"answer": {"p": 10**400}},
+        f"payments/fraud: $.answer.p: 1{'0' * 79}... does not fit a double; "
+        "mend the producer or spec.source.predictions.scores.fraud",
+    ),
+    (
         {"answer": {"p": 1.5}},
         "payments/fraud: the event that spec.source.predictions makes of the record is not valid: "
         "Expected `float` <= 1.0 - at `$.scores[...]`",
