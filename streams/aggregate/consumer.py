@@ -190,6 +190,8 @@ class Member:
                 self._breaker.count(topic, events, dead)
 
     def _forget_deleted(self) -> None:
+        if self._models.deleted:
+            self._checkpoint()
         for model in self._models.deleted:
             for state in self._states.values():
                 state.index.forget(model)

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from schemas.partials import model_key
+from streams.aggregate.decode import Refused
 from streams.aggregate.models import Generation, Models
 from streams.aggregate.tasks import Choice
 from warehouse.client import Warehouse
@@ -151,15 +152,27 @@ class Index:
                         choice=generation.task.restored(prediction, scores),
                     ),
                 )
-            else:
-                target = self._target(key[0], *rest)
+            elif (target := self._target(key[0], *rest)) is not None:
                 self.add_outcome(key, OutcomeSeen(offset, log_ts, event_time, target, newest=target))
 
-    def _target(self, model: str, label: str, positive: int | None, value: float | None) -> float:
-        """A stored label as a number; classes never change, so any generation can tell."""
-        if positive is not None:
-            return float(positive)
-        return value if value is not None else self._models.generations(model)[0].task.target(label)
+    def _target(self, model: str, label: str, positive: int | None, value: float | None) -> float | None:
+        """A stored label as a number, by the model of today; None when it means nothing to it.
+
+        Classes never change, so any generation can tell. But a model that was deleted has none, and one that was
+        declared again may be of another task.
+        """
+        generations = self._models.generations(model)
+        if not generations:
+            return None
+        match generations[0].spec.task:
+            case "binary":
+                return None if positive is None else float(positive)
+            case "regression":
+                return value
+        try:
+            return generations[0].task.target(label)
+        except Refused:
+            return None
 
     def add_prediction(self, key: IdKey, new: PredictionSeen) -> bool:
         """Remember a prediction; whether it is the first of its id and version."""
@@ -181,9 +194,16 @@ class Index:
         return True
 
     def forget(self, model: str) -> None:
-        """Let go of predictions of a model (``namespace/model``) that was deleted, as a new owner of the rows does."""
+        """Let go of a model (``namespace/model``) that was deleted: its rows are read again, as a new owner does.
+
+        Nothing of it may wait for a checkpoint. What is left of its predictions counts no more; of its outcomes, what
+        means something to the model that is declared now.
+        """
         for key in [key for key in self.predictions if key[0] == model]:
             del self.predictions[key]
+        for key in [key for key in self.outcomes if key[0] == model]:
+            del self.outcomes[key]
+            self._complete[1] = False
 
     def commit(self, positions: tuple[int, int]) -> None:
         """Rows below ``positions`` are in ClickHouse now: forget the oldest ids beyond the capacity."""

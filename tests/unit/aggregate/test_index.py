@@ -1,0 +1,78 @@
+"""What is remembered of the outcomes of a model that was deleted, and may be declared again as something else."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from aggregate_world import model_record
+
+from schemas.models import ModelRecord
+from schemas.spec import ModelSpec
+from streams.aggregate.index import Index
+from streams.aggregate.models import Models
+from warehouse.client import Warehouse
+
+KEY = ("default/delay", "f1")
+FEATURES = model_record().parsed().features
+
+
+class Stored(Warehouse):
+    """Has one outcome."""
+
+    def __init__(self, label: str, positive: int | None, value: float | None) -> None:
+        """No client."""
+        self._row = ("default", "delay", "f1", 0, 0, 0, label, positive, value)
+
+    def rows(self, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        return [self._row] if "raw_outcomes" in sql else []
+
+
+BINARY = ("late", 1, None)
+MULTICLASS = ("late", None, None)
+REGRESSION = ("3.5", None, 3.5)
+
+
+def declared(**task: Any) -> ModelRecord:
+    spec = ModelSpec(features=FEATURES, **task)
+    return msgspec.structs.replace(model_record(generation=7), spec=spec.model_dump(mode="json"))
+
+
+@pytest.mark.parametrize(
+    ("stored", "record", "target"),
+    [
+        (MULTICLASS, None, None),
+        (BINARY, None, None),
+        (MULTICLASS, declared(task="multiclass", classes=("early", "late")), 1.0),
+        (MULTICLASS, declared(task="multiclass", classes=("cat", "dog")), None),
+        (REGRESSION, declared(task="multiclass", classes=("cat", "dog")), None),
+        (REGRESSION, declared(task="binary", positive_class="late"), None),
+        (MULTICLASS, declared(task="regression"), None),
+        (REGRESSION, declared(task="regression"), 3.5),
+        (BINARY, declared(task="binary", positive_class="late"), 1.0),
+    ],
+)
+@pytest.mark.parametrize("capacity", [0, 10])
+def test_an_old_outcome_means_what_the_model_of_today_says(
+    stored: tuple[str, int | None, float | None], record: ModelRecord | None, target: float | None, capacity: int
+) -> None:
+    """Whether it is read at the assignment or when its id is heard of."""
+    models = Models()
+    if record is not None:
+        models.learn(record)
+    index = Index(0, Stored(*stored), models, capacity, (0, 1))
+    if capacity:
+        index.load()
+    else:
+        index.prefetch([KEY])
+    assert {key: seen.target for key, seen in index.outcomes.items()} == ({} if target is None else {KEY: target})
+
+
+def test_whoever_was_there_at_the_deletion_knows_as_much_as_a_new_owner() -> None:
+    models = Models()
+    models.learn(declared(task="regression"))
+    index = Index(0, Stored(*REGRESSION), models, 10, (0, 1))
+    index.load()
+    models.replace("default/delay", [declared(task="multiclass", classes=("cat", "dog"))])
+    index.forget("default/delay")
+    index.prefetch([KEY])
+    assert index.outcomes == {}
