@@ -110,7 +110,7 @@ def _records(letter: Letter, translator: Translator, partitions: int, now: int) 
 def _send(
     settings: Settings, warehouse: Warehouse, fit: Sequence[Fit], now: Callable[[], int]
 ) -> list[tuple[Letter, Place | None]]:
-    landed: dict[Place, tuple[int, int]] = {}
+    landed: dict[Place, list[tuple[int, int]]] = {}
     failed: list[KafkaError] = []
 
     def told(letter: Letter) -> Callable[[KafkaError | None, Message], None]:
@@ -119,7 +119,7 @@ def _send(
             if error is not None or partition is None or offset is None:
                 failed.append(error or KafkaError(KafkaError._FAIL))
             else:
-                landed[letter.place] = partition, offset
+                landed.setdefault(letter.place, []).append((partition, offset))
 
         return delivered
 
@@ -135,8 +135,10 @@ def _send(
                 on_delivery=told(letter),
             )
     waiting = producer.flush(_FLUSH_SECONDS)
+    # A letter of which a part did not arrive is offered again, whole: the other part is counted once all the same.
+    whole = {letter.place: landed[letter.place][-1] for letter, r in fit if len(landed.get(letter.place, ())) == len(r)}
     at = now()
-    warehouse.insert(DEAD_LETTER_REPLAYS, [[*place, *new, from_ms(at)] for place, new in landed.items()])
+    warehouse.insert(DEAD_LETTER_REPLAYS, [[*place, *new, from_ms(at)] for place, new in whole.items()])
     if failed or waiting:
         raise KafkaException(failed[0] if failed else KafkaError(KafkaError._TIMED_OUT))
-    return [(letter, (records[-1].topic, *landed[letter.place])) for letter, records in fit]
+    return [(letter, (records[-1].topic, *whole[letter.place])) for letter, records in fit]
