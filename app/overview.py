@@ -70,7 +70,9 @@ class Line:
         if verdict in _VERDICTS or loss is None:
             return _VERDICTS.get(verdict, "few labels")
         word = "usual" if verdict == "inside" else "worse" if high is not None and loss > high else "better"
-        return f"{loss:.3g} {word}" if abs(loss) >= 10 else f"{loss:.3f} {word}"
+        # An error in the label's unit may be of any size; the column has room for five digits.
+        shown = f"{loss:.3f}" if loss < 10 else f"{loss:.5g}" if loss < 99_999.5 else f"{loss:.0e}"
+        return f"{shown} {word}"
 
     @property
     def alarms(self) -> str:

@@ -99,7 +99,8 @@ class World:
             [
                 [
                     NAMESPACE, MODEL, name, 0, index * self.rows + i, from_ms(T0),
-                    self.event_time(index, i) + timedelta(hours=2), str(labels[i]), int(labels[i]), "counted", 1, 90,
+                    self.event_time(index, i) + timedelta(hours=2), str(labels[i]), int(labels[i]), None,
+                    "counted", 1, 90,
                 ]
                 for i, name in enumerate(self.ids(index))
             ],

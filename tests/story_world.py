@@ -47,7 +47,7 @@ def _events(warehouse: Warehouse, random: np.random.Generator) -> None:
         predictions.append([*row, "{}", features, "{}", 1.0, "counted", 1, 1, 90])
         if number % 25:
             label = "late" if late else "on-time"
-            outcomes.append([NAMESPACE, MODEL, name, 0, number, START, at, label, int(late), "counted", 1, 90])
+            outcomes.append([NAMESPACE, MODEL, name, 0, number, START, at, label, int(late), None, "counted", 1, 90])
         if at >= SINCE:
             baselines.append([name, at, bad, good, int(late) if number % 25 else None])
     warehouse.insert(tables.RAW_PREDICTIONS, predictions)

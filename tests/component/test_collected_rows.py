@@ -55,7 +55,8 @@ def labelled(index: int, row: int, **changed: Any) -> list[object]:
     given = {
         "namespace": NAMESPACE, "model": MODEL, "prediction_id": f"p{index}-{row}", "partition": 0,
         "offset": index * ROWS + row, "log_ts": from_ms(T0), "event_time": from_ms(day(index) + 3_600_000),
-        "label": "yes" if row % 2 else "no", "positive": row % 2, "verdict": "counted", "seq": 1, "ttl_days": 90,
+        "label": "yes" if row % 2 else "no", "positive": row % 2, "value": None,
+        "verdict": "counted", "seq": 1, "ttl_days": 90,
     }  # fmt: skip
     return list((given | changed).values())
 

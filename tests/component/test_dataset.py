@@ -51,8 +51,8 @@ def prediction(name: str, offset: int, **changed: object) -> list[object]:
 def outcome(name: str, offset: int, **changed: object) -> list[object]:
     row = {
         "namespace": NAMESPACE, "model": MODEL, "prediction_id": name, "partition": 0, "offset": offset,
-        "log_ts": from_ms(T0), "event_time": from_ms(day(1)), "label": "1", "positive": 1, "verdict": "counted",
-        "seq": 1, "ttl_days": 90,
+        "log_ts": from_ms(T0), "event_time": from_ms(day(1)), "label": "1", "positive": 1, "value": None,
+        "verdict": "counted", "seq": 1, "ttl_days": 90,
     }  # fmt: skip
     return list((row | changed).values())
 
@@ -340,7 +340,7 @@ def test_300_000_rows_are_read_in_seconds(warehouse: Warehouse) -> None:
     warehouse.command(
         f"""INSERT INTO raw_outcomes (* EXCEPT written_at)
         SELECT '{NAMESPACE}', '{MODEL}', toString(number), 0, number, now64(3),
-        fromUnixTimestamp64Milli(toInt64({T0} + number)), '1', 1, 'counted', 1, 90 FROM numbers({n})"""  # noqa: S608
+        fromUnixTimestamp64Milli(toInt64({T0} + number)), '1', 1, NULL, 'counted', 1, 90 FROM numbers({n})"""  # noqa: S608
     )
     started = time.perf_counter()
     table = dataset.read(warehouse, request(day(3)), SPEC)

@@ -43,7 +43,7 @@ def test_raw_rows_are_kept_as_long_as_their_spec_says(warehouse: Warehouse) -> N
         return [*head, "{}", "{}", "{}", None, "counted", 1, 1, days]
 
     warehouse.insert(tables.RAW_PREDICTIONS, [prediction("short", 45), prediction("long", 400)])
-    outcome = [0, 1, START, START, "late", 1, "counted", 1]
+    outcome = [0, 1, START, START, "late", 1, None, "counted", 1]
     warehouse.insert(
         tables.RAW_OUTCOMES, [["demo", "delays", n, *outcome, d] for n, d in (("short", 45), ("long", 400))]
     )
