@@ -180,7 +180,10 @@ class Owner:
         if model.spec.team == "default" or key in self._teams:
             return []
         known = ", ".join(sorted(self._teams)) or "none"
-        return [f"warning: team {key} is not declared, so nobody is called; apply a document of kind Team ({known})"]
+        return [
+            f"warning: team {key} is not declared, so only the operator's default channels are called, if there are "
+            f"any; apply a document of kind Team (declared: {known})"
+        ]
 
     def _simulated(self, record: ModelRecord, counted: Counted) -> list[str]:
         """A source whose time is not ours may never reach what is "now" to us."""
