@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from schemas.spec import NAME_PATTERN, Model, Team
+from schemas.spec import NAME_PATTERN, Model, Team, iso
 
 KINDS: dict[str, type[Model] | type[Team]] = {"Model": Model, "Team": Team}
 MAX_BYTES = 1_000_000
@@ -139,7 +139,7 @@ def _of_node(file: str, node: yaml.Node, value: Any) -> Iterator[Document | Prob
     except ValidationError as error:
         details = error.errors(include_url=False)
         problems += [
-            Problem(file, _line(node, detail["loc"]), _path(detail["loc"]), _said(model, detail))
+            Problem(file, _line(node, detail["loc"]), _path(detail["loc"]), _said(model, detail, node))
             for detail in details
             if not _echo(detail, details)
         ]
@@ -149,8 +149,8 @@ def _of_node(file: str, node: yaml.Node, value: Any) -> Iterator[Document | Prob
         yield Document(file, line, resource)
 
 
-def _said(model: type[BaseModel], detail: ErrorDetails) -> str:
-    """What pydantic found, for a person."""
+def _said(model: type[BaseModel], detail: ErrorDetails, node: yaml.Node) -> str:
+    """What pydantic found in a document, for a person."""
     *above, last = detail["loc"]
     given, kind = detail["input"], detail["type"]
     value = _shown(given)
@@ -170,7 +170,9 @@ def _said(model: type[BaseModel], detail: ErrorDetails) -> str:
     elif kind.startswith("time_delta"):
         text = f"{text}; {_ISO}"
     elif kind == "string_type" and not isinstance(given, dict | list | None):
-        text = f'{value} is no text to YAML; write it in quotes: "{given}"'
+        text = f'{value} is no text to YAML; write it in quotes: "{_written(node, detail["loc"], given)}"'
+    elif kind == "tuple_type":
+        text = f"{value}: a list is needed here; write it in brackets: [{given}]"
     elif kind in ("model_type", "model_attributes_type", "dict_type"):
         text = f"{value}: a mapping is needed here, with the keys {', '.join(_keys(model, detail['loc']))}"
     return text
@@ -264,6 +266,16 @@ def _line(node: yaml.Node, place: Iterable[str | int]) -> int:
     return line
 
 
+def _written(node: yaml.Node, place: Iterable[str | int], given: Any) -> str:
+    """A value as its owner wrote it: YAML takes ``no`` for false, and 1.10 for 1.1."""
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            node = next((below for key, below in node.value if key.value == str(part)), node)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+    return str(node.value) if isinstance(node, yaml.ScalarNode) else str(given)
+
+
 def _path(place: Iterable[str | int]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
 
@@ -279,5 +291,5 @@ def _one_of(names: Iterable[str]) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = iso(value) if isinstance(value, timedelta) else repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

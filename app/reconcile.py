@@ -406,5 +406,5 @@ def command(settings: Settings, warehouse: Warehouse, *, source: Source = "topic
     if as_json:
         print(json.dumps(asdict(found) | {"ok": found.ok}, indent=2))
     else:
-        show(found, Console(highlight=False))
+        show(found, Console(highlight=False, markup=False, emoji=False))
     return 0 if found.ok else 1

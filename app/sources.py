@@ -96,4 +96,4 @@ def command(settings: Settings, *, as_json: bool) -> None:
         json.dump(body, sys.stdout)
         sys.stdout.write("\n")
     else:
-        show(found, Console(highlight=False))
+        show(found, Console(highlight=False, markup=False, emoji=False))

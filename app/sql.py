@@ -44,9 +44,12 @@ def run(warehouse: Warehouse, query: str, *, as_json: bool, write: bool) -> None
     if not result.result_rows:
         print("0 rows")
         return
-    table = Table(caption=f"{len(result.result_rows):,} rows", caption_justify="left")
+    table = Table(
+        caption=f"{len(result.result_rows):,} row{'s' if len(result.result_rows) != 1 else ''}", caption_justify="left"
+    )
     for name in result.column_names:
         table.add_column(name)
     for row in result.result_rows:
         table.add_row(*("" if value is None else str(value) for value in row))
-    Console().print(table)
+    # What is in the tables is data, and never markup.
+    Console(markup=False, emoji=False).print(table)

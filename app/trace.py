@@ -217,7 +217,7 @@ def _branch(node: Node, parent: Tree | None) -> Tree:
 
 def command(warehouse: Warehouse, prediction_id: str, *, as_json: bool = False) -> int:
     """Print the chain behind a prediction; exit code 0, or 1 when nobody knows the id."""
-    console = Console(highlight=False, markup=True)
+    console = Console(highlight=False, markup=True, emoji=False)
     try:
         roots = trace(warehouse, prediction_id)
     except UnknownPrediction as error:

@@ -6,7 +6,7 @@ The spec is checked by pydantic: an error names the path, the value and the vali
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from schemas import rules
 from schemas.rules import Rule, RuleError
@@ -31,6 +31,12 @@ MOST_CLASSES = 64
 def milliseconds(duration: timedelta) -> int:
     """A duration in whole milliseconds."""
     return duration // timedelta(milliseconds=1)
+
+
+def iso(duration: timedelta) -> str:
+    """A duration as documents say it: P1DT12H."""
+    text: str = TypeAdapter(timedelta).dump_python(duration, mode="json")
+    return text
 
 
 class _Strict(BaseModel):
@@ -64,7 +70,9 @@ class WindowSpec(_Strict):
         if self.width <= timedelta(0) or self.label_maturity < timedelta(0):
             raise ValueError("width must be positive and label_maturity not negative")
         if milliseconds(self.label_maturity) % milliseconds(self.width):
-            raise ValueError(f"label_maturity ({self.label_maturity}) must be a multiple of width ({self.width})")
+            raise ValueError(
+                f"label_maturity ({iso(self.label_maturity)}) must be a multiple of width ({iso(self.width)})"
+            )
         return self
 
 

@@ -119,7 +119,7 @@ def get(
     from bus.generations import read_declared
     from bus.teams import read_teams
 
-    console = Console()
+    console = Console(markup=False, emoji=False)
     with warehouse() as house:
         settings = wiring.load_settings()
         try:

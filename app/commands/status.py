@@ -31,6 +31,6 @@ def run(model: str, *, as_json: bool) -> None:
         json.dump(overview.as_json(lines, lag, beside), sys.stdout)
         sys.stdout.write("\n")
     elif model:
-        overview.show_model(lines[0], lag, Console(highlight=False), now)
+        overview.show_model(lines[0], lag, Console(highlight=False, markup=False, emoji=False), now)
     else:
-        overview.show(lines, lag, Console(highlight=False), now, beside)
+        overview.show(lines, lag, Console(highlight=False, markup=False, emoji=False), now, beside)

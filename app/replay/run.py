@@ -64,7 +64,7 @@ def run_replay(job: Job, *, as_json: bool) -> None:
     Raises:
         SystemExit: there is no answer; the text says why and what to do.
     """
-    console = Console(stderr=as_json)
+    console = Console(stderr=as_json, markup=False, emoji=False)
     document = model_of(job.model)
     table = read(job.table, document.spec, job.columns, timezone=job.timezone)
     own = None

@@ -14,8 +14,13 @@ QUALITY = ("auc", "log_loss", "accuracy", "f1_macro", "mae", "rmse", "bias")
 
 
 def show(found: Result, console: Console) -> None:
-    """Print what would have paged, where the rows have gone, performance and what moved."""
-    console.print(f"[bold]{answer(found)}[/bold]", highlight=False)
+    """Print what would have paged, where the rows have gone, performance and what moved.
+
+    Args:
+        found: a replay's answer.
+        console: that reads no markup: names of features and versions may look like some.
+    """
+    console.print(answer(found), style="bold", highlight=False)
     if found.incidents:
         console.print(_incidents(found))
     console.print(basis(found), highlight=False)

@@ -1,6 +1,7 @@
 """The embedded server's user ``analyst`` reads, and nothing else, however the statement is written."""
 
 import base64
+import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -204,3 +205,12 @@ def test_driftline_sql_reads_unless_told_otherwise(clickhouse: Client, capsys: p
     capsys.readouterr()
     sql.run(warehouse, "SELECT count() AS n FROM t", as_json=True, write=False)
     assert capsys.readouterr().out == '{"n": 0}\n'
+
+
+def test_driftline_sql_shows_data_as_it_is(clickhouse: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    """What looks like markup or like the name of a picture is what somebody's service has sent."""
+    sent = "[/x] [red]id :warning:"
+    sql.run(Warehouse(clickhouse, patience=30), f"SELECT '{sent}' AS id", as_json=False, write=False)
+    shown = capsys.readouterr().out
+    assert sent in shown
+    assert "1 row\n" in re.sub(r" +\n", "\n", shown)

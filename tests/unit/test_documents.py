@@ -84,6 +84,26 @@ def test_everything_is_said_at_once(tmp_path: Path) -> None:
             'model.yaml:5: spec.positive_class: 1 is no text to YAML; write it in quotes: "1"',
         ),
         (
+            GOOD.replace("left", "yes"),
+            'model.yaml:5: spec.positive_class: True is no text to YAML; write it in quotes: "yes"',
+        ),
+        (
+            GOOD.replace("churn", "1.10"),
+            'model.yaml:3: metadata.name: 1.1 is no text to YAML; write it in quotes: "1.10"',
+        ),
+        (
+            f"{GOOD}  segments: origin\n",
+            "model.yaml:7: spec.segments: 'origin': a list is needed here; write it in brackets: [origin]",
+        ),
+        (
+            f"{GOOD}  raw: {{ttl: P90Y}}\n",
+            "model.yaml:7: spec.raw.ttl: P90Y: input should be less than or equal to 3650 days",
+        ),
+        (
+            f"{GOOD}  windows: {{width: P1D, label_maturity: PT36H}}\n",
+            "model.yaml:7: spec.windows: label_maturity (P1DT12H) must be a multiple of width (P1D)",
+        ),
+        (
             f"{GOOD}  segments: [origin, origin]\n",
             "model.yaml:4: spec: segments declared twice: origin; name each of them once",
         ),
@@ -92,7 +112,23 @@ def test_everything_is_said_at_once(tmp_path: Path) -> None:
             "model.yaml:8: metadata.name: Model default/churn is declared twice, first at",
         ),
     ],
-    ids=["empty", "a list", "no kind", "syntax", "no text", "a key twice", "version", "a number", "segments", "twice"],
+    ids=[
+        "empty",
+        "only a list",
+        "no kind",
+        "syntax",
+        "no text",
+        "a key twice",
+        "version",
+        "a number",
+        "yes",
+        "1.10",
+        "a list",
+        "long",
+        "uneven",
+        "segments",
+        "twice",
+    ],
 )
 def test_one_thing_wrong(tmp_path: Path, text: str, said: str) -> None:
     (found,) = problems(tmp_path, text)
