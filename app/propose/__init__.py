@@ -4,15 +4,17 @@ Reading order: ``task`` (what is predicted), ``features`` (columns and their kin
 the reference, from how many rows there are and how late labels come), ``text`` (the YAML with its reasons).
 """
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pyarrow as pa
 import yaml
+from pydantic import ValidationError
 
 from app.propose import features, task, text, times
 from app.table import Reader, TableError, load, missing
-from schemas.spec import Model
+from schemas.spec import NAME_PATTERN, Model
 
 MEANT = ("event_time", "prediction", "score", "label", "label_time", "prediction_id", "version", "latency_ms")
 """Columns that are no features, beside ``score_<class>``."""
@@ -38,7 +40,13 @@ def document(
     Raises:
         TableError: the table cannot be used, or says too little.
     """
+    if name is not None and not re.fullmatch(NAME_PATTERN, name):
+        raise TableError(
+            f"--name {name!r}: no name of a model; valid: up to 100 letters, digits, _, . and -, the first a letter or "
+            "a digit"
+        )
     table = load(path, columns)
+    segments = list(dict.fromkeys(segments))
     reader = Reader(path, table, timezone)
     for segment in segments:
         if segment not in table.column_names:
@@ -52,10 +60,16 @@ def document(
         raise TableError(f"{path}: no column can be a feature; it has: {', '.join(table.column_names)}")
     timing = times.infer(reader)
     proposed = text.write(
-        path=path, name=name, task=found_task, features=found, segments=list(segments), timing=timing, table=table
+        path=path, name=name, task=found_task, features=found, segments=segments, timing=timing, table=table
     )
-    Model.model_validate(yaml.safe_load(proposed))
-    skipped = [f"{feature.name} is left out: {feature.note}" for feature in found if not feature.kind]
+    try:
+        Model.model_validate(yaml.safe_load(proposed))
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise TableError(f"{path}: what the table says is no valid document: {wrong}") from None
+    skipped = [
+        f"{feature.name or features.NAMELESS} is left out: {feature.note}" for feature in found if not feature.kind
+    ]
     return proposed, [*found_task.notes, *timing.notes, *skipped]
 
 

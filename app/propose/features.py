@@ -17,6 +17,8 @@ FEW_ROWS = 50
 
 _ID = re.compile(r"(^|_)(id|uuid|guid|key)$", re.IGNORECASE)
 _LONGEST = 100
+NAMELESS = "''"
+"""How a column without a name is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,11 @@ class Feature:
 def infer(name: str, column: pa.Array) -> Feature:
     """What a column can be, and what is in it, in a few words."""
     kind = column.type
-    if len(name) > _LONGEST:
-        return Feature(name, None, f"a name of {len(name)} characters; at most {_LONGEST}")
+    if not 0 < len(name) <= _LONGEST:
+        long = f"a name of {len(name)} characters; at most {_LONGEST}"
+        return Feature(
+            name, None, long if name else "a column without a name, perhaps row numbers; name it to watch it"
+        )
     if column.null_count == len(column):
         return Feature(name, None, "no values, so that its kind is not known")
     if pa.types.is_boolean(kind):
@@ -56,8 +61,14 @@ def _number(name: str, column: pa.Array) -> Feature:
     values, different = _counts(column)
     if values >= FEW_ROWS and different == values and pa.types.is_integer(column.type) and _ID.search(name):
         return Feature(name, None, f"an id: a different number in each of {values:,} rows")
-    low, high = pc.min_max(column.cast(pa.float64(), safe=False)).as_py().values()
-    return Feature(name, "number", _missing(column, f"always {low:g}" if low == high else f"{low:g} to {high:g}"))
+    numbers = column.cast(pa.float64(), safe=False)
+    infinite = pc.sum(pc.is_inf(numbers)).as_py() or 0
+    low, high = pc.min_max(numbers.filter(pc.is_finite(numbers))).as_py().values()
+    if low is None:
+        return Feature(name, None, "no finite value")
+    what = f"always {low:g}" if low == high else f"{low:g} to {high:g}"
+    more = f", and {infinite:,} infinite: leave those empty, replay takes none" if infinite else ""
+    return Feature(name, "number", _missing(column, what + more))
 
 
 def _counts(column: pa.Array) -> tuple[int, int]:

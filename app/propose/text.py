@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from app.propose.features import Feature
+from app.propose.features import NAMELESS, Feature
 from app.propose.task import Task
 from app.propose.times import DAY, Timing, iso
 
@@ -47,7 +47,9 @@ def write(
     lines.append("  features:")
     for feature in features:
         entry = f"    - {{name: {scalar(feature.name)}, kind: {feature.kind}}}"
-        lines.append(_line(entry if feature.kind else f"    # {_one_line(feature.name)}, left out", feature.note))
+        lines.append(
+            _line(entry if feature.kind else f"    # {_one_line(feature.name or NAMELESS)}, left out", feature.note)
+        )
     if segments:
         lines.append(_line(f"  segments: [{', '.join(map(scalar, segments))}]", "each value is watched by itself"))
     lines += _times(timing)

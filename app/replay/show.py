@@ -12,6 +12,8 @@ SHOWN_WINDOWS = 8
 QUALITY = ("auc", "log_loss", "accuracy", "f1_macro", "mae", "rmse", "bias")
 """Metrics worth a column, where a task has them."""
 
+DAY_MS = 86_400_000
+
 
 def show(found: Result, console: Console) -> None:
     """Print what would have paged, where the rows have gone, performance and what moved.
@@ -74,16 +76,18 @@ def _incidents(found: Result) -> Table:
 def _performance(found: Result) -> Table:
     columns = metrics(found)
     rows = sorted(found.performance.items())
+    # Windows of whole days need no hour: the table fits into 80 columns.
+    when = day if all(start % DAY_MS == 0 for start, _version in found.performance) else instant
     more = f" (the last {SHOWN_WINDOWS} of {len(rows)}; all: --json or --report)" if len(rows) > SHOWN_WINDOWS else ""
     table = Table(title=f"Performance by window{more}", title_justify="left")
-    table.add_column("window")
-    table.add_column("version")
+    table.add_column("window", no_wrap=True)
+    table.add_column("version", overflow="fold")
     for name in ("labels", "coverage", *columns):
         table.add_column(name, justify="right")
     for (start, version), numbers in rows[-SHOWN_WINDOWS:]:
         coverage = numbers.get("coverage")
         table.add_row(
-            instant(start),
+            when(start),
             version,
             f"{numbers['n']:,.0f}",
             "" if coverage is None else f"{coverage:.0%}",

@@ -133,16 +133,20 @@ def test_ids_free_text_and_columns_of_other_types_are_left_out_and_said(tmp_path
         "comment": [f"row {row}" for row in range(ROWS)],
         "signed_up": [START] * ROWS,
         "empty": pa.nulls(ROWS),
+        "": [1.0] * ROWS,
+        "endless": [float("inf")] * ROWS,
     }
     path = written(tmp_path, BINARY | others)
     spec, notes = proposed(path)
     assert [feature["name"] for feature in spec["spec"]["features"]] == ["age"]
-    assert notes[-4:] == [
+    assert notes[-6:] == [
         "customer_id is left out: an id: a different number in each of 400 rows",
         "comment is left out: an id or free text: 400 different values in 400 rows",
         "signed_up is left out: timestamp[us, tz=UTC] is neither number, text nor boolean; make it one of them to "
         "watch it",
         "empty is left out: no values, so that its kind is not known",
+        "'' is left out: a column without a name, perhaps row numbers; name it to watch it",
+        "endless is left out: no finite value",
     ]
 
 
@@ -179,6 +183,20 @@ def test_windows_are_wide_enough_for_rows_and_narrow_enough_to_be_several(
 def test_a_table_that_says_too_little_is_told(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
     with pytest.raises(TableError, match=message):
         proposed(written(tmp_path, columns))
+
+
+def test_values_that_replay_would_not_take_are_told(tmp_path: Path) -> None:
+    path = written(tmp_path, BINARY | {"speed": [float("inf"), *range(1, ROWS)]})
+    text, _ = document(path, {}, ())
+    assert "# 1 to 399, and 1 infinite: leave those empty, replay takes none" in text
+
+
+def test_a_name_that_no_model_can_have_is_told_and_a_segment_named_twice_is_one(tmp_path: Path) -> None:
+    path = written(tmp_path, BINARY | {"region": ["a", "b"] * (ROWS // 2)})
+    with pytest.raises(TableError, match="--name 'our model': no name of a model; valid: up to 100 letters"):
+        document(path, {}, (), name="our model")
+    spec, _ = proposed(path, segments=("region", "region"))
+    assert spec["spec"]["segments"] == ["region"]
 
 
 def test_a_segment_that_is_not_there_is_told(tmp_path: Path) -> None:
