@@ -79,7 +79,7 @@ def test_ten_models_with_long_names_still_fit(warehouse: Warehouse) -> None:
     long = replace(line, status=status, tested=tested, counted=1_234_567_890, open=[*line.open, *warned])
     rows = screen([long] * 10, {})[:11]
     assert all(len(row) <= 80 for row in rows)
-    assert all(row.endswith("1235M    88%  12.3 worse   1 crit 1 warn") for row in rows[1:]), rows[1]
+    assert all(row.endswith("1235M    88%  12.346 worse 1 crit 1 warn") for row in rows[1:]), rows[1]
 
 
 def test_nothing_is_said_of_a_lag_that_is_not_there(warehouse: Warehouse) -> None:
