@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from schemas.events import SourceTopic
+
 Step = str | int
 TimeFormat = Literal["rfc3339", "epoch_s", "epoch_ms", "epoch_us"]
 RecordFormat = Literal["json", "avro", "protobuf"]
@@ -133,9 +135,15 @@ class TimeSource(_Strict):
 Time = Annotated[TimeSource, BeforeValidator(lambda given: {"path": given} if isinstance(given, str) else given)]
 
 
+_OURS = frozenset(get_args(SourceTopic))
+
+
 def _topic(name: str) -> str:
     if name.startswith("__"):
         raise ValueError(f"{name} is Kafka's own topic; name one of yours")
+    if name in _OURS:
+        # A dead letter is known by topic, partition and offset: it would be taken for one of driftline's own.
+        raise ValueError(f"{name} is how driftline calls a topic of its own in its tables; name yours otherwise")
     return name
 
 

@@ -50,6 +50,7 @@ def test_a_document_survives_its_topic() -> None:
         ({"predictions": {"format": "xml"}}, "format", "'json', 'avro' or 'protobuf'"),
         ({"predictions": {"topic": "a topic"}}, "topic", "should match pattern"),
         ({"outcomes": {"topic": "__consumer_offsets"}}, "outcomes.topic", "is Kafka's own topic; name one of yours"),
+        ({"outcomes": {"topic": "outcomes"}}, "outcomes.topic", "is how driftline calls a topic of its own"),
         ({"outcomes": {"topic": "shop.decisions"}}, "source", "say with `when` on each which records are meant"),
         ({"predictions": {"features": {"amount": "a"}}}, "", "country, returning are declared in spec.features and"),
         ({"predictions": {"when": {"equals": 1}}}, "when", "say either `path` or `header`"),
