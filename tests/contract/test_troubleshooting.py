@@ -30,6 +30,9 @@ def printed() -> str:
     joined = [re.sub(r"\"\s*\n\s*f?\"", "", text) for text in code]
     letters = [letter["detail"] for letter in json.loads(GOLDEN.read_text())]
     computed = [explain.too_deep(MAX_DEPTH), explain.too_large(MAX_BYTES + 1, MAX_BYTES), os.strerror(errno.ENOSPC)]
+    classes = ("cat", "dog")
+    computed += [explain.missing_scores({"cat": 0.5}, classes), explain.no_class("label", "bird", classes)]
+    computed.append(explain.no_number("prediction", "12.5"))
     return "\n".join([*joined, *letters, *computed])
 
 
