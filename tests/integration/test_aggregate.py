@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import threads
 from aggregate_world import (
     DAY,
     HOUR,
@@ -186,30 +186,17 @@ def bare(bootstrap: str, clickhouse_url: str, database: str, **options: Any) -> 
 @contextmanager
 def running(installation: Installation, **changed: Any) -> Iterator[None]:
     """Stage 1 in a thread of this process; what it raises is raised here."""
-    stop, owners, failures = threading.Event(), itertools.count(1), []
-
-    def work() -> None:
-        try:
-            aggregate.run(
-                installation.settings.model_copy(update=changed),
-                installation.warehouse,
-                now=time.monotonic,
-                owner_id=lambda: f"{id(stop)}-{next(owners)}",
-                stop=stop,
-            )
-        except Exception as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
+    owners = itertools.count(1)
+    with threads.running(
+        lambda stop: aggregate.run(
+            installation.settings.model_copy(update=changed),
+            installation.warehouse,
+            now=time.monotonic,
+            owner_id=lambda: f"{id(stop)}-{next(owners)}",
+            stop=stop,
+        )
+    ):
         yield
-    finally:
-        stop.set()
-        thread.join(60)
-    assert not thread.is_alive()
-    for failure in failures:
-        raise failure
 
 
 @contextmanager

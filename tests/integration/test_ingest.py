@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import threads
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
@@ -138,30 +138,17 @@ def installation(kafka: str, clickhouse_url: str, clickhouse: Client) -> Install
 @contextmanager
 def running(installation: Installation, registry: Any = None) -> Iterator[None]:
     """The role in a thread of this process; what it raises is raised here."""
-    stop, names, failures = threading.Event(), itertools.count(1), []
-
-    def work() -> None:
-        try:
-            ingest.run(
-                installation.settings,
-                installation.warehouse,
-                producer_id=lambda: f"{id(stop)}-{next(names)}",
-                stop=stop,
-                registry=registry,
-            )
-        except Exception as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
+    names = itertools.count(1)
+    with threads.running(
+        lambda stop: ingest.run(
+            installation.settings,
+            installation.warehouse,
+            producer_id=lambda: f"{id(stop)}-{next(names)}",
+            stop=stop,
+            registry=registry,
+        )
+    ):
         yield
-    finally:
-        stop.set()
-        thread.join(60)
-    assert not thread.is_alive()
-    for failure in failures:
-        raise failure
 
 
 def test_a_shops_topics_become_events_and_the_books_balance(installation: Installation) -> None:
