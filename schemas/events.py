@@ -6,7 +6,7 @@ not break an older consumer.
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -73,6 +73,9 @@ SOURCE_EVENTS: dict[SourceTopic, type[Prediction] | type[Outcome]] = {
     "predictions": Prediction,
     "outcomes": Outcome,
 }
+
+MAX_EVENT_BYTES: Final = 500_000
+"""Largest event, in bytes: a dead letter carries it whole, with its headers, below Kafka's usual limit of 1 MB."""
 
 CE_SPECVERSION = "1.0"
 CE_TYPES: dict[str, type[Prediction] | type[Outcome] | type[Progress]] = {

@@ -9,12 +9,12 @@ import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from schemas.events import Label, Outcome, Prediction, class_name
+from schemas.events import MAX_EVENT_BYTES, Label, Outcome, Prediction, class_name
 from schemas.partials import PartialMessage, Redo, Watermarks, model_key
 from schemas.settings import Settings
 from schemas.tables import CHECKPOINTS, DEAD_LETTERS, PARTIALS, RAW_OUTCOMES, RAW_PREDICTIONS, REDO
 from schemas.windows import NEVER
-from streams.aggregate.decode import MAX_BYTES, Dead
+from streams.aggregate.decode import Dead
 from streams.aggregate.state import NOBODY, Accepted, Astray, State
 from warehouse.client import Warehouse
 
@@ -293,7 +293,7 @@ def _dead_message(letter: Dead, settings: Settings) -> Outgoing:
     ]
     key = f"{topic}/{record.partition}/{record.offset}".encode()
     # Only what is too large is cut; the table has it whole.
-    return Outgoing(settings.topic("dead-letters"), key, (record.value or b"")[:MAX_BYTES], headers)
+    return Outgoing(settings.topic("dead-letters"), key, (record.value or b"")[:MAX_EVENT_BYTES], headers)
 
 
 def _sent_on(item: Astray, settings: Settings) -> Outgoing:

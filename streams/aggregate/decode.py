@@ -12,6 +12,7 @@ from msgspec import Struct
 from schemas.events import (
     CE_SPECVERSION,
     CE_TYPES,
+    MAX_EVENT_BYTES,
     SOURCE_EVENTS,
     Outcome,
     Prediction,
@@ -23,7 +24,7 @@ from streams.aggregate import diagnose, explain
 Reason = Literal[
     "undecodable",  # not JSON, or not UTF-8
     "invalid",  # JSON, but not the event that the topic or the headers promise
-    "too_large",  # more than MAX_BYTES
+    "too_large",  # more than MAX_EVENT_BYTES
     "unknown_model",  # no spec for (namespace, model)
     "wrong_kind",  # a feature's value is not of the kind that the spec declares
     "missing_score",  # no probability of the positive class, or of some of several classes
@@ -32,9 +33,6 @@ Reason = Literal[
     "from_future",  # event time further ahead of the broker's timestamp than the spec's future_skew
 ]
 """Why an event is dead."""
-
-MAX_BYTES: Final = 500_000
-"""Largest event, in bytes: a dead letter carries it whole, with its headers, below Kafka's usual limit of 1 MB."""
 
 MAX_DEPTH: Final = 500
 """Deepest nesting of objects and lists: events are flat, and the decoder recurses as deep as Python's stack allows."""
@@ -101,8 +99,8 @@ def decode(record: Record) -> Event:
     value = record.value
     if not value:
         raise Refused("undecodable", explain.empty())
-    if len(value) > MAX_BYTES:
-        raise Refused("too_large", explain.too_large(len(value), MAX_BYTES))
+    if len(value) > MAX_EVENT_BYTES:
+        raise Refused("too_large", explain.too_large(len(value), MAX_EVENT_BYTES))
     if len(value) > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise Refused("invalid", explain.too_deep(MAX_DEPTH))
     if not value.isascii():

@@ -1,24 +1,22 @@
 """From a record of a customer's topic to driftline's events, by the ``source:`` of the models that read the topic."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from schemas.events import Outcome, Prediction, SourceTopic, encode, record_key
+from schemas.events import MAX_EVENT_BYTES, Outcome, Prediction, SourceTopic, encode, record_key
 from schemas.source import Header, OutcomeSource, Places, PredictionSource, RecordFormat, When
 from schemas.spec import ModelSpec
 from streams.ingest.values import Instant, Place, Source, Unmappable, label, number, scalar, shown, text
 
 Event = Prediction | Outcome
 
-MAX_EVENT_BYTES: Final = 500_000
-"""Largest event that stage 1 takes."""
 
-
-class Rule:
+class Rule(ABC):
     """What one model takes from one topic: its predictions, or its outcomes."""
 
     kind: SourceTopic
@@ -38,13 +36,13 @@ class Rule:
         """Whether the record is one of those that the rule takes."""
         return self._when is None or self._when.holds(source)
 
+    @abstractmethod
     def event(self, source: Source) -> Event:
         """The event that the record tells of.
 
         Raises:
             Unmappable: a place is empty or holds another type; path, value and the way out are named.
         """
-        raise NotImplementedError
 
     def _place(self, name: str, where: Any) -> Place:
         return Place(where, f"{self._field}.{name}")

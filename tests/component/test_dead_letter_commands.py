@@ -10,9 +10,10 @@ from counted_world import count
 from typer.testing import CliRunner, Result
 
 from app.cli import app
+from schemas.events import MAX_EVENT_BYTES
 from schemas.settings import Settings
 from schemas.tables import DEAD_LETTER_REPLAYS
-from streams.aggregate.decode import MAX_BYTES, Record
+from streams.aggregate.decode import Record
 from warehouse.client import Warehouse
 from warehouse.migrate import migrate
 
@@ -21,7 +22,7 @@ NOBODYS = json.dumps(outcome(1, START, "late", model="unheard")).encode()
 BODIES: list[tuple[bytes, bytes | None, Any]] = [
     (b"\xff\x00", None, None),
     (b"\x1b[2J{", b"f2", [("trace", b"00-1"), ("empty", None)]),
-    (b"x" * (MAX_BYTES + 1), b"", None),
+    (b"x" * (MAX_EVENT_BYTES + 1), b"", None),
 ]
 
 
@@ -74,7 +75,10 @@ def test_show_has_everything_and_nothing_reaches_the_terminal_unescaped() -> Non
     assert text.endswith("5 bytes:\n\\x1b[2J{\n")
     assert "\x1b" not in text + driftline("list").stdout
     assert "00000000  ff 00" in driftline("show", "predictions/0/0").stdout
-    assert f"… {MAX_BYTES + 1 - 10_000:,} bytes more (--raw writes all)" in driftline("show", "predictions/0/2").stdout
+    assert (
+        f"… {MAX_EVENT_BYTES + 1 - 10_000:,} bytes more (--raw writes all)"
+        in driftline("show", "predictions/0/2").stdout
+    )
 
 
 def test_the_original_bytes_come_back_whole() -> None:

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from app import recount
-from schemas.events import Outcome, Prediction, Progress
+from schemas.events import MAX_EVENT_BYTES, Outcome, Prediction, Progress
 from schemas.models import ModelRecord
 from schemas.windows import from_ms
 from streams.aggregate.classify import accept
-from streams.aggregate.decode import MAX_BYTES, Record, Refused, decode
+from streams.aggregate.decode import Record, Refused, decode
 from streams.aggregate.diagnose import EXPECTED, WAYS_OUT
 from streams.aggregate.explain import SHOWN
 from streams.aggregate.models import Models
@@ -66,7 +66,7 @@ def test_the_second_decoder_buries_it_too(letter: dict[str, Any]) -> None:
     assert count.dead
 
 
-@pytest.mark.parametrize("size", [MAX_BYTES + 1, 2_000_000])
+@pytest.mark.parametrize("size", [MAX_EVENT_BYTES + 1, 2_000_000])
 def test_too_many_bytes_are_said_with_the_limit(size: int) -> None:
     with pytest.raises(Refused) as refused:
         decode(Record("predictions", 0, 0, LOG_TS, b" " * size))

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from schemas.events import MAX_EVENT_BYTES
 from streams.aggregate import explain
-from streams.aggregate.decode import MAX_BYTES, MAX_DEPTH
+from streams.aggregate.decode import MAX_DEPTH
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("app", "bus", "compose", "streams", "warehouse", "sdk/driftline")
@@ -29,7 +30,11 @@ def printed() -> str:
     code = [path.read_text() for folder in SOURCES for path in sorted((ROOT / folder).rglob("*.py"))]
     joined = [re.sub(r"\"\s*\n\s*f?\"", "", text) for text in code]
     letters = [letter["detail"] for letter in json.loads(GOLDEN.read_text())]
-    computed = [explain.too_deep(MAX_DEPTH), explain.too_large(MAX_BYTES + 1, MAX_BYTES), os.strerror(errno.ENOSPC)]
+    computed = [
+        explain.too_deep(MAX_DEPTH),
+        explain.too_large(MAX_EVENT_BYTES + 1, MAX_EVENT_BYTES),
+        os.strerror(errno.ENOSPC),
+    ]
     classes = ("cat", "dog")
     computed += [explain.missing_scores({"cat": 0.5}, classes), explain.no_class("label", "bird", classes)]
     computed.append(explain.no_number("prediction", "12.5"))

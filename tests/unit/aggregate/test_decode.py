@@ -2,8 +2,8 @@
 
 import pytest
 
-from schemas.events import Outcome, Prediction, Progress, SourceTopic
-from streams.aggregate.decode import MAX_BYTES, Headers, Record, Refused, decode
+from schemas.events import MAX_EVENT_BYTES, Outcome, Prediction, Progress, SourceTopic
+from streams.aggregate.decode import Headers, Record, Refused, decode
 
 PREDICTION = (
     b'{"namespace":"default","model":"delay","version":"1","prediction_id":"f1","event_time":"2013-01-01T05:00:00-05:00",'
@@ -59,7 +59,7 @@ def test_accepted(value: bytes, topic: SourceTopic, headers: Headers, kind: type
         (b'{"version":' + b"[" * 985, "predictions", None, "invalid", "500 levels"),
         (b'{"version":' + b"[" * 400, "predictions", None, "undecodable", "the end"),
         (b'{"features":{"q":' + b"1" * 5_000 + b"}", "predictions", None, "undecodable", "the end"),
-        (b" " * (MAX_BYTES + 1), "predictions", None, "too_large", f"{MAX_BYTES:,}"),
+        (b" " * (MAX_EVENT_BYTES + 1), "predictions", None, "too_large", f"{MAX_EVENT_BYTES:,}"),
         (PREDICTION, "predictions", cloud("io.driftline.prediction.v1", "0.3"), "invalid", "ce_specversion"),
         (PREDICTION, "predictions", [("ce_type", b"io.driftline.prediction.v1")], "invalid", "ce_specversion"),
         (PREDICTION, "predictions", cloud("io.driftline.outcome.v1"), "invalid", "ce_type"),
