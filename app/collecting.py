@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 
 from app.declare import unreferenced
+from detectors import enough
 from schemas.models import ModelRecord
 from schemas.partials import model_key
 from schemas.spec import ModelSpec, milliseconds
@@ -32,6 +33,7 @@ class Progress:
 
     Attributes:
         share: in [0, 1]; at 1 it waits for the tick that asks for the reference, and for its answer.
+        foreseen: what the reference will be too small for if the rows go on coming as they do.
     """
 
     rows: int
@@ -39,6 +41,7 @@ class Progress:
     days: float
     of_days: float
     share: float
+    foreseen: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return (
@@ -69,13 +72,23 @@ def _progress(warehouse: Warehouse, namespace: str, model: str, spec: ModelSpec)
     ((rows, first, last, windows),) = warehouse.rows(_COUNTED, {"namespace": namespace, "model": model})
     width, collect = spec.grid().width, milliseconds(spec.reference.collect)
     span = int(last) + width - int(first) if windows else 0
+    closed = span // width - 1  # the open window is left out: a few rows too many rather than a warning too many
     return Progress(
         rows=int(rows),
         of_rows=spec.reference.rows,
         days=span / _DAY,
         of_days=collect / _DAY,
         share=min(1.0, max(int(rows) / spec.reference.rows, span / collect if collect else 1.0)),
+        foreseen=tuple(enough.foreseen(spec, int(rows) / closed if closed > 0 else None)),
     )
+
+
+def not_judged(warehouse: Warehouse, record: ModelRecord) -> list[str]:
+    """What pages nobody, or will page nobody, for want of data in a model's reference, and what to do."""
+    if record.reference is not None:
+        return enough.not_judged(record.parsed(), record.reference)
+    collecting = progress(warehouse, record)
+    return list(collecting.foreseen) if collecting else enough.foreseen(record.parsed())
 
 
 def reference_state(warehouse: Warehouse, record: ModelRecord) -> str:

@@ -12,6 +12,7 @@ import msgspec
 
 from bus import generations
 from bus.teams import publish_team, read_teams
+from detectors import enough
 from schemas.lifecycle import AuditRow, Report
 from schemas.models import ModelRecord, Reference, TeamRecord
 from schemas.partials import ALL, model_key
@@ -144,7 +145,14 @@ class Owner:
         old = before[-1] if before else None
         action = "created" if old is None else "unchanged" if record in before else "configured"
         self.record(record.audit())
-        notes = (*self._unknown_team(model), *changes(old, record), *self._simulated(record, counted))
+        spec = record.parsed()
+        gaps = enough.not_judged(spec, record.reference) if record.reference else enough.foreseen(spec)
+        notes = (
+            *self._unknown_team(model),
+            *changes(old, record),
+            *self._simulated(record, counted),
+            *(f"warning: {gap}" for gap in gaps),
+        )
         return Applied(f"model {model_key(namespace, name)}", action, record.generation, record.effective_from, notes)
 
     def record(self, row: AuditRow) -> None:

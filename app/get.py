@@ -9,7 +9,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from app.collecting import progress, reference_state
+from app.collecting import not_judged, progress, reference_state
 from bus.generations import Declared
 from schemas.models import ModelRecord, TeamRecord
 from schemas.partials import model_key
@@ -70,6 +70,7 @@ def state(warehouse: Warehouse, record: ModelRecord) -> dict[str, Any]:
         "state": "collecting" if collecting else "active",
         "reference": reference_state(warehouse, record),
         "collecting": collecting and asdict(collecting),
+        "not_judged": not_judged(warehouse, record),
     }
 
 
@@ -83,7 +84,7 @@ def write(documents: list[dict[str, Any]], form: str) -> None:
 
 
 def show_models(records: list[ModelRecord], warehouse: Warehouse, console: Console) -> None:
-    """Print a line per model."""
+    """Print a line per model, and below what of a model pages nobody for want of data."""
     table = Table(box=None, pad_edge=False)
     for column in ("model", "team", "task", "features", "generation", "in effect", "reference"):
         table.add_column(column, justify="right" if column in ("features", "generation") else "left")
@@ -99,6 +100,9 @@ def show_models(records: list[ModelRecord], warehouse: Warehouse, console: Conso
             reference_state(warehouse, record),
         )
     console.print(table if records else "no model is declared; driftline apply -f model.yaml declares one")
+    for record in records:
+        for gap in not_judged(warehouse, record):
+            console.print(f"{model_key(record.namespace, record.model)}: {gap}", soft_wrap=True)
 
 
 def show_teams(records: list[TeamRecord], console: Console) -> None:

@@ -168,6 +168,7 @@ def show_model(line: Line, lag: Lag, console: Console, now: int) -> None:
         *((f"  {name}", f"{events:,}") for name, events in sorted(status.last_window.items())),
         *_tested(line.tested),
         *([("reference", str(line.collecting))] if line.collecting else []),
+        *(("not judged", gap) for gap in status.not_judged),
         ("retrainings asked for", f"{status.requests}, answered {status.candidates}"),
         *((f"lag of {topic}", f"{records:,} records") for topic, records in _by_topic(lag).items()),
         ("open incidents", line.alarms if line.open else "none"),

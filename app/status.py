@@ -1,7 +1,7 @@
 """Per model who serves, how far everything is decided, and how far behind the log we are, by public records."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from schemas.partials import model_key
 from schemas.settings import Settings
@@ -47,6 +47,7 @@ class ModelStatus:
         decided_through: how far stage 4 is: everything before is aggregated, reported, answered and applied.
         unanswered: when the requests are due that no candidate and no error answers yet, in order.
         last_window: tallies of the last decided window.
+        not_judged: what pages nobody for want of data in the reference, and what to do.
     """
 
     namespace: str
@@ -63,6 +64,7 @@ class ModelStatus:
     candidates: int
     unanswered: list[int]
     last_window: dict[str, int]
+    not_judged: list[str] = field(default_factory=list)
 
     def late_stage(self, through: int) -> str:
         """Which stage keeps ``decided_through`` from reaching ``through``, by what each of them has made public."""
@@ -112,6 +114,7 @@ def models(warehouse: Warehouse) -> list[ModelStatus]:
                 candidates=asked.get(key, (0, 0))[1],
                 unanswered=unanswered.get(key, []),
                 last_window={str(name): int(events) for name, events in last},
+                not_judged=report.get("not_judged", []),
             )
         )
     return found

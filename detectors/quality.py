@@ -14,6 +14,9 @@ from detectors.verdict import Insufficient
 MIN_ROWS = 100
 """Windows with fewer rows are :class:`Insufficient`, and reference windows with fewer rows are not consulted."""
 
+MIN_WINDOWS = 2
+"""Fewer reference windows of ``MIN_ROWS`` rows judge nothing."""
+
 SLACK = 0.1
 """A rate may exceed the reference's by this much, or by three standard errors if they are more. Hard rules are for
 gross faults (a feed that broke, a unit that changed); what moves less is drift, which is shown and does not page."""
@@ -92,8 +95,8 @@ def check_rate(
     if rate is None or n < MIN_ROWS:
         return Insufficient(f"{what}: the window has {n} rows, {MIN_ROWS} are needed")
     known = sorted(r for r, rows in zip(reference_rates, reference_n, strict=True) if rows >= MIN_ROWS)
-    if len(known) < 2:
-        return Insufficient(f"{what}: {len(known)} reference windows have {MIN_ROWS} rows, 2 are needed")
+    if len(known) < MIN_WINDOWS:
+        return Insufficient(f"{what}: {len(known)} reference windows have {MIN_ROWS} rows, {MIN_WINDOWS} are needed")
     second, worst = known[-2:]
     limit = worst + max(SLACK, 3 * sqrt(worst * (1 - worst) / n), worst - second)
     verb, allowed = ("exceeds", "above") if rate > limit else ("is within", "up to")

@@ -141,6 +141,7 @@ class Report(Struct, frozen=True):
         at: end of the window that was decided; the model's decisions happen at these instants only, in order.
         counted: predictions of the window that are in time, first of their id, and not a shadow's.
         tested: performance windows that reached label maturity at ``at``.
+        not_judged: what pages nobody for want of data in the reference, and what to do.
     """
 
     namespace: str
@@ -153,6 +154,7 @@ class Report(Struct, frozen=True):
     tested: list[PerformanceWindow]
     incident: Incident | None
     requests: list[Request]
+    not_judged: tuple[str, ...] = ()
 
 
 class Candidate(Struct, frozen=True):

@@ -50,6 +50,7 @@ def validate(
     as_json: JsonOption = False,
 ) -> None:
     """Check documents without any server; exit 1 with every problem: file, line, path, value, what is valid."""
+    from detectors.enough import foreseen
     from schemas.spec import Model
 
     documents = _read(files, as_json=as_json)
@@ -60,7 +61,8 @@ def validate(
     for document in documents:
         print(f"{document.file}:{document.line}: {document.name} is valid")
         if isinstance(document.resource, Model):
-            for note in document.resource.spec.notes():
+            spec = document.resource.spec
+            for note in (*spec.notes(), *foreseen(spec)):
                 print(f"  note: {note}")
 
 

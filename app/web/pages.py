@@ -138,6 +138,7 @@ class ModelLine:
         decided: end of the last decided window; None before the first.
         rows: counted predictions of that window.
         collecting: how far a model is whose first rows become its reference; None for the others.
+        not_judged: what pages nobody for want of data in the reference, and what to do.
     """
 
     namespace: str
@@ -149,6 +150,7 @@ class ModelLine:
     performance: Performance | None
     incidents: list[Standing]
     collecting: Progress | None = None
+    not_judged: Sequence[str] = ()
 
     @property
     def path(self) -> str:
@@ -234,6 +236,7 @@ def fleet(warehouse: Warehouse, standings: Sequence[Standing]) -> list[ModelLine
                 performance=next((known[metric] for metric in HEADLINE if metric in known), None),
                 incidents=still_open.get(key, []),
                 collecting=collecting.get(key),
+                not_judged=found.not_judged,
             )
         )
     return sorted(lines, key=lambda line: (not line.incidents, line.namespace, line.name))

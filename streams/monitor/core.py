@@ -134,6 +134,7 @@ class ModelMonitor:
             tested=judged,
             incident=incident,
             requests=[asked for asked in (request, reference) if asked],
+            not_judged=tuple(generation.not_judged),
         )
         self.state = state
         held.forget(at, generations.floor(start))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from detectors import enough
 from schemas.models import FeatureReference, ModelRecord, Reference
 from schemas.partials import ALL
 from schemas.spec import ModelSpec, milliseconds
@@ -41,6 +42,11 @@ class Generation:
     def loss(self) -> Loss:
         """Labelled loss that is tested: the reference's, the task's usual one while there is none."""
         return self.reference.loss if self.reference is not None else USUAL_LOSS[self.spec.task]
+
+    @property
+    def not_judged(self) -> list[str]:
+        """What pages nobody for want of data in the reference; nothing while there is none."""
+        return [] if self.reference is None else enough.not_judged(self.spec, self.reference)
 
     def feature(self, segment: str, name: str) -> FeatureReference | None:
         """How a feature was distributed in a segment; None when unknown, or when it was counted in other bins.

@@ -91,6 +91,7 @@ def _usual(scene: Scene) -> Iterator[str]:
     if reference is not None:
         start, end = when(reference.start), when(reference.end)
         yield f'"Usually" is what the reference showed: {reference.rows:,} rows from {start} to {end}.'
+    yield from scene.generation.not_judged
 
 
 def _performance(scene: Scene) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The page: what it says, that a screen reader and a keyboard reach it, and that it asks nobody for anything."""
 
+import json
 import shutil
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from web_world import INCIDENT, NAMESPACE, SICK, SUMMARY, WELL, build
 from app.web.server import create_app
 from schemas.ids import canonical_json
 from schemas.spec import FeatureSpec, ModelSpec, RetrainingSpec
-from schemas.tables import AUDIT, INCIDENTS
+from schemas.tables import AUDIT, INCIDENTS, REPORTS
 from schemas.windows import to_ms
 from streams.incidents import row
 from streams.notify.deadman import DeadMan
@@ -110,6 +111,16 @@ def test_a_model_that_collects_its_reference_says_how_far_it_is(warehouse: Wareh
     browser = TestClient(_app(warehouse), base_url=f"http://{HOST}", raise_server_exceptions=False)
     for path in ("/", f"/models/{NAMESPACE}/{WELL}"):
         assert "collecting, 100%: 44,800 of 20,000 rows" in page(browser, path).text
+
+
+def test_what_a_small_reference_leaves_unjudged_is_said_on_the_model_s_page(warehouse: Warehouse) -> None:
+    build(warehouse)
+    gap = "not enough data: 0 of the reference's 7 windows have 100 rows <sic>"
+    body = json.dumps({"window_start": 0, "not_judged": [gap]})
+    warehouse.insert(REPORTS, [[NAMESPACE, WELL, datetime(2013, 5, 20, tzinfo=UTC), body, "{}"]])
+    browser = TestClient(_app(warehouse), base_url=f"http://{HOST}", raise_server_exceptions=False)
+    assert f"Not judged: {gap}" in page(browser, f"/models/{NAMESPACE}/{WELL}").text
+    assert "Not judged" not in page(browser, f"/models/{NAMESPACE}/{SICK}").text
 
 
 def test_a_model_shows_weeks_of_performance_with_coverage_and_what_moved(browser: TestClient) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import monitor_world as world
 import pytest
+from msgspec.structs import replace
 
 from schemas.lifecycle import Incident
 from schemas.spec import AlertSpec, RetrainingSpec
@@ -52,6 +53,24 @@ def incident(name: str) -> Incident:
 @pytest.mark.parametrize("name", CASES)
 def test_the_whole_text(name: str) -> None:
     assert incident(name).text == (GOLDEN / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def test_what_the_reference_is_too_small_to_judge_stands_in_the_report_and_in_the_incident() -> None:
+    record = world.record()
+    assert record.reference is not None
+    small = [replace(feature, window_n=[16] * 10) for feature in record.reference.features[""]]
+    monitor = ModelMonitor(world.NAMESPACE, world.MODEL, Held(2))
+    for message in world.in_turn(world.stream(1, faults=world.Faults(nulls=[0], slow=[0]))):
+        monitor.apply(message)
+    generations = Generations.of([replace(record, reference=replace(record.reference, features={"": small}))])
+    start = monitor.due(generations)
+    assert start is not None
+    report = monitor.tick(start, generations).report
+    (gap,) = report.not_judged
+    assert gap.startswith("not enough data: 0 of the reference's 10 windows have 100 rows, 2 are needed")
+    assert report.incident is not None
+    assert [condition.kind for condition in report.incident.conditions] == ["latency"]
+    assert gap in report.incident.text
 
 
 def test_every_golden_file_is_a_case() -> None:

@@ -1,0 +1,82 @@
+"""What a reference is too small to judge, said beforehand: a rule that cannot fire looks like peace.
+
+Nothing is decided here: ``quality`` and ``bands`` say :class:`~detectors.verdict.Insufficient` by the same numbers.
+"""
+
+from detectors import bands, quality
+from schemas.models import Reference
+from schemas.partials import ALL
+from schemas.spec import ModelSpec, iso, milliseconds
+
+_QUALITY = "a feature that is missing, out of range or never seen before pages nobody"
+_LOSS = "a worse labelled loss pages nobody"
+
+
+def not_judged(spec: ModelSpec, reference: Reference) -> list[str]:
+    """What pages nobody for want of data in a model's reference, why, and what to do; nothing when all is judged."""
+    found = []
+    profiles = reference.features.get(ALL, [])
+    if profiles:
+        rows = profiles[0].window_n  # the same for all features: nulls are rows
+        full = sum(n >= quality.MIN_ROWS for n in rows)
+        if full < quality.MIN_WINDOWS:
+            found.append(
+                f"not enough data: {full} of the reference's {len(rows)} windows have {quality.MIN_ROWS} rows, "
+                f"{quality.MIN_WINDOWS} are needed, so {_QUALITY}. {_widen(spec)}"
+            )
+    if spec.alerts.labelled_loss and len(reference.window_losses) < bands.MIN_WINDOWS:
+        found.append(
+            f"not enough data: {len(reference.window_losses)} reference windows have labels enough "
+            f"(alerts.min_rows, alerts.min_coverage), {bands.MIN_WINDOWS} are needed, so {_LOSS}. Register a longer "
+            f"reference with labels (driftline model register), or set a limit of your own: {_limit(spec)}"
+        )
+    return found
+
+
+def foreseen(spec: ModelSpec, rows_a_window: float | None = None) -> list[str]:
+    """What a reference that is yet to be collected will be too small for.
+
+    Args:
+        spec: of a model without a reference.
+        rows_a_window: rows of a window so far, on average; None: not known.
+    """
+    found = []
+    trained = spec.retraining.enabled
+    collect = spec.retraining.collect if trained else spec.reference.collect
+    what = f"{'retraining' if trained else 'reference'}.collect ({iso(collect)})"
+    windows = milliseconds(collect) // spec.grid().width
+    if not trained and rows_a_window and spec.reference.rows / rows_a_window < windows:
+        what, windows = f"reference.rows ({spec.reference.rows:,})", int(spec.reference.rows / rows_a_window)
+    if rows_a_window is not None and rows_a_window < quality.MIN_ROWS:
+        found.append(
+            f"not enough data: about {rows_a_window:.0f} rows a window, {quality.MIN_ROWS} are needed, so {_QUALITY}. "
+            f"{_widen(spec)}"
+        )
+    elif spec.alerts.min_rows < quality.MIN_ROWS:
+        found.append(
+            f"alerts.min_rows is {spec.alerts.min_rows}, but features are judged in windows of {quality.MIN_ROWS} rows "
+            f"or more only: in smaller ones {_QUALITY}"
+        )
+    needed = [(quality.MIN_WINDOWS, _QUALITY)]
+    needed += [(bands.MIN_WINDOWS, _LOSS)] if spec.alerts.labelled_loss else []
+    found += [
+        f"not enough data: {what} will hold {windows} windows of {iso(spec.windows.width)}, {least} are needed, so "
+        f"{consequence}. Lengthen it"
+        for least, consequence in needed
+        if windows < least
+    ]
+    return found
+
+
+def _widen(spec: ModelSpec) -> str:
+    feature = next((feature.name for feature in spec.features), "NAME")
+    return (
+        f"Give it wider windows than {iso(spec.windows.width)} (windows.width, under another name if events are "
+        f"counted already), or a limit of your own with a small alerts.min_rows: alerts.rules: "
+        f"[feature.{feature}.null_rate > 0.2]"
+    )
+
+
+def _limit(spec: ModelSpec) -> str:
+    rule = {"binary": "labelled.auc < 0.7", "multiclass": "labelled.accuracy < 0.8", "regression": "labelled.mae > 10"}
+    return f"alerts.rules: [{rule[spec.task]}]"
