@@ -34,6 +34,7 @@ _EVERYWHERE = {
     "log_ts": "the broker's timestamp",
     "partition": "source partition",
     "offset": "in the partition",
+    "row": "in the message; 0 where a message is one event",
     "generation": "of spec and reference",
     "seq": "number of the checkpoint; the larger number wins",
     "owner": "who wrote the checkpoint",
@@ -67,7 +68,9 @@ _INHERITED = {
 
 _OF_VIEWS = {
     ("served", "prediction_offset"): "offset of the prediction",
+    ("served", "prediction_row"): "row of the prediction in its message",
     ("served", "outcome_offset"): "offset of the outcome; null: no label yet",
+    ("served", "outcome_row"): "row of the outcome in its message; null: no label yet",
     ("served", "label_time"): "event time of the outcome; null: no label yet",
     ("served", "label"): "task binary: 1 when it was the positive class; null: no label yet",
     ("served", "label_text"): "the label of any task, as text; null: no label yet",

@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
-from app.recount import Event, Figures, Place, Recount
+from app.recount import Event, Figures, Place, Recount, Row
 from bus.generations import read_declared
 from schemas.models import ModelRecord
 from schemas.partials import Adoption
@@ -121,7 +121,7 @@ def reconcile(
     )
     found.differences += _compare(recount.expected, stored)
     if source == "topics" and not expired:
-        found.differences += _missing_rows(warehouse, recount.offsets, positions)
+        found.differences += _missing_rows(warehouse, recount.rows, positions)
     return found
 
 
@@ -143,35 +143,35 @@ _PREDICTIONS = """
 SELECT `offset`, toUnixTimestamp64Milli(log_ts), namespace, model, prediction_id,
     toUnixTimestamp64Milli(event_time), verdict, version, role, score, prediction, features
 FROM predictions WHERE `partition` = {p:UInt16} AND `offset` >= {start:UInt64} AND `offset` < {end:UInt64}
-ORDER BY `offset`
+ORDER BY `offset`, `row`
 """
 
 _OUTCOMES = """
 SELECT `offset`, toUnixTimestamp64Milli(log_ts), namespace, model, prediction_id,
     toUnixTimestamp64Milli(event_time), label, positive, value
 FROM outcomes WHERE `partition` = {p:UInt16} AND `offset` >= {start:UInt64} AND `offset` < {end:UInt64}
-ORDER BY `offset`
+ORDER BY `offset`, `row`
 """
 
 _DEAD = """
-SELECT `offset` FROM dead_letters FINAL
-WHERE topic = {topic:String} AND `partition` = {p:UInt16} AND `offset` < {end:UInt64} ORDER BY `offset`
+SELECT `offset`, `row` FROM dead_letters FINAL
+WHERE topic = {topic:String} AND `partition` = {p:UInt16} AND `offset` < {end:UInt64} ORDER BY `offset`, `row`
 """
 
-_UNDECLARED = "SELECT topic, `partition`, `offset` FROM dead_letters FINAL WHERE reason = 'unknown_model'"
+_UNDECLARED = "SELECT topic, `partition`, `offset`, `row` FROM dead_letters FINAL WHERE reason = 'unknown_model'"
 
 _DELETED = """
-SELECT 'predictions', `partition`, `offset` FROM predictions
+SELECT 'predictions', `partition`, `offset`, `row` FROM predictions
 WHERE concat(namespace, '/', model) NOT IN {declared:Array(String)}
-UNION ALL SELECT 'outcomes', `partition`, `offset` FROM outcomes
+UNION ALL SELECT 'outcomes', `partition`, `offset`, `row` FROM outcomes
 WHERE concat(namespace, '/', model) NOT IN {declared:Array(String)}
 """
 
 _ROWS = """
-SELECT topic, `partition`, `offset` FROM (
-    SELECT 'predictions' AS topic, `partition`, `offset` FROM predictions
-    UNION ALL SELECT 'outcomes', `partition`, `offset` FROM outcomes
-    UNION ALL SELECT topic, `partition`, `offset` FROM dead_letters FINAL)
+SELECT topic, `partition`, `offset`, `row` FROM (
+    SELECT 'predictions' AS topic, `partition`, `offset`, `row` FROM predictions
+    UNION ALL SELECT 'outcomes', `partition`, `offset`, `row` FROM outcomes
+    UNION ALL SELECT topic, `partition`, `offset`, `row` FROM dead_letters FINAL)
 """
 
 
@@ -266,18 +266,19 @@ _VERDICTS = ("counted", "late", "duplicate", "correction", "misrouted")
 
 
 def _missing_rows(
-    warehouse: Warehouse, events: Mapping[tuple[str, int], set[int]], positions: Positions
+    warehouse: Warehouse, events: Mapping[tuple[str, int], set[Row]], positions: Positions
 ) -> list[Difference]:
-    """Raw rows and dead letters per topic and partition against the events in the log, by offset."""
-    stored: dict[tuple[str, int], set[int]] = {}
-    for topic, partition, offset in warehouse.rows(_ROWS):
+    """Raw rows and dead letters per topic and partition against the events in the log, by place."""
+    stored: dict[tuple[str, int], set[Row]] = {}
+    for topic, partition, offset, row in warehouse.rows(_ROWS):
         if offset < positions.get((topic, partition), 0):
-            stored.setdefault((topic, partition), set()).add(offset)
+            stored.setdefault((topic, partition), set()).add(Row(offset, row))
     found = []
     for topic, partition in sorted({*events, *stored}):
         expected, got = events.get((topic, partition), set()), stored.get((topic, partition), set())
         if expected != got:
-            figure = f"n, first at offset {min(expected ^ got)}"
+            first = min(expected ^ got)
+            figure = f"n, first at offset {first.offset}{f', row {first.row}' if first.row else ''}"
             found.append(Difference("", "", "none", partition, 0, "rows", "", topic, figure, len(expected), len(got)))
     return found
 
@@ -299,8 +300,8 @@ def _from_rows(warehouse: Warehouse, recount: Recount, positions: Positions) -> 
                     label, positive, value = row[6:]
                     event.label = bool(positive) if positive is not None else label if value is None else value
                 recount.count(event, recount.contract(namespace, model, event_time), p, log_ts, late=late)
-        for (offset,) in warehouse.rows(_DEAD, {"topic": topic, "p": p, "end": end}):
-            recount.bury(topic, p, offset)
+        for offset, row in warehouse.rows(_DEAD, {"topic": topic, "p": p, "end": end}):
+            recount.bury(topic, p, Row(offset, row))
 
 
 def _from_topics(settings: Settings, warehouse: Warehouse, recount: Recount, positions: Positions) -> None:
@@ -317,12 +318,12 @@ def _from_topics(settings: Settings, warehouse: Warehouse, recount: Recount, pos
             while waiting and waiting[0].position <= offset:
                 adoption = waiting.pop(0)
                 recount.adopt(adoption.namespace, adoption.model, p, adoption.watermark)
-            if (topic, p, offset) in undeclared:
-                recount.dead_record((topic, p), offset)
-            elif (topic, p, offset) in deleted:
-                recount.offsets.setdefault((topic, p), set()).add(offset)
+            if (topic, p, offset, 0) in undeclared:
+                recount.dead_record((topic, p), Row(offset))
+            elif (topic, p, offset, 0) in deleted:
+                recount.rows.setdefault((topic, p), set()).add(Row(offset))
             else:
-                recount.record((topic, p), offset, log_ts, value=value, headers=headers)
+                recount.record((topic, p), Row(offset), log_ts, value=value, headers=headers)
 
 
 def _log(settings: Settings, topic: str, partition: int, end: int) -> Iterable[tuple[int, int, bytes | None, Any]]:

@@ -50,6 +50,13 @@ class Place(NamedTuple):
     name: str
 
 
+class Row(NamedTuple):
+    """Place of an event in a partition; ``row`` is 0 where a message is one event."""
+
+    offset: int
+    row: int = 0
+
+
 @dataclass(slots=True)
 class Figures:
     """Rows, rows without a value, rows per bin."""
@@ -170,8 +177,8 @@ class Recount:
         for record in sorted(records, key=lambda r: -r.generation):
             self.contracts.setdefault((record.namespace, record.model), []).append(Contract(record))
         self.expected: dict[Place, Figures] = {}
-        self.offsets: dict[tuple[str, int], set[int]] = {}
-        self.dead: dict[tuple[str, int], list[int]] = {}
+        self.rows: dict[tuple[str, int], set[Row]] = {}
+        self.dead: dict[tuple[str, int], list[Row]] = {}
         self._watermarks: dict[tuple[str, str, int], int] = {}
         self._seen: dict[tuple[str, str, str, str, int], tuple[int, Any]] = {}
 
@@ -192,7 +199,7 @@ class Recount:
         self._watermarks[key] = max(self._watermarks.get(key, NEVER), watermark)
 
     def record(
-        self, place: tuple[str, int], offset: int, log_ts: int, *, value: bytes | None, headers: Headers = None
+        self, place: tuple[str, int], row: Row, log_ts: int, *, value: bytes | None, headers: Headers = None
     ) -> None:
         """Count a record of a source topic; ``place`` is (topic, partition)."""
         topic, partition = place
@@ -200,7 +207,7 @@ class Recount:
             event = decode(topic, value, headers)
             contract = self._check(event, log_ts)
         except Dead:
-            self.dead_record(place, offset)
+            self.dead_record(place, row)
             return
         if event.kind == "progress":
             if topic == "predictions":
@@ -213,17 +220,17 @@ class Recount:
             name = f"{topic}.misrouted"
             self._tally(Place(event.namespace, event.model, contract.number, start, partition, "tally", "", name))
             return
-        self.offsets.setdefault(place, set()).add(offset)
+        self.rows.setdefault(place, set()).add(row)
         self.count(event, contract, partition, log_ts)
 
-    def dead_record(self, place: tuple[str, int], offset: int) -> None:
+    def dead_record(self, place: tuple[str, int], row: Row) -> None:
         """Count a record of a source topic that is dead, or was when it came: nobody had declared its model yet."""
-        self.offsets.setdefault(place, set()).add(offset)
-        self.bury(*place, offset)
+        self.rows.setdefault(place, set()).add(row)
+        self.bury(*place, row)
 
-    def bury(self, topic: str, partition: int, offset: int) -> None:
+    def bury(self, topic: str, partition: int, row: Row) -> None:
         """Count a dead letter."""
-        self.dead.setdefault((topic, partition), []).append(offset)
+        self.dead.setdefault((topic, partition), []).append(row)
         self._tally(Place("", "", 0, 0, partition, "tally", "", f"{topic}.dead"))
 
     def count(self, event: Event, contract: Contract, partition: int, log_ts: int, *, late: bool | None = None) -> None:

@@ -33,14 +33,15 @@ class Node:
 
 
 _PREDICTIONS = """
-SELECT namespace, model, version, role, verdict, toUnixTimestamp64Milli(event_time), score, partition, offset, features
-FROM predictions WHERE prediction_id = {id:String} ORDER BY namespace, model, role, version, partition, offset
+SELECT namespace, model, version, role, verdict, toUnixTimestamp64Milli(event_time), score, partition, offset, row,
+    features
+FROM predictions WHERE prediction_id = {id:String} ORDER BY namespace, model, role, version, partition, offset, row
 """
 
 _OUTCOMES = """
-SELECT label, verdict, toUnixTimestamp64Milli(event_time), partition, offset
+SELECT label, verdict, toUnixTimestamp64Milli(event_time), partition, offset, row
 FROM outcomes WHERE prediction_id = {id:String} AND namespace = {namespace:String} AND model = {model:String}
-ORDER BY partition, offset
+ORDER BY partition, offset, row
 """
 
 _AUDIT = """
@@ -49,8 +50,8 @@ WHERE namespace = {namespace:String} AND model = {model:String} ORDER BY at, kin
 """
 
 _DEAD = """
-SELECT topic, partition, offset, reason FROM dead_letters FINAL
-WHERE position(tryBase64Decode(original), {id:String}) > 0 ORDER BY topic, partition, offset LIMIT 3
+SELECT topic, partition, offset, row, reason FROM dead_letters FINAL
+WHERE position(tryBase64Decode(original), {id:String}) > 0 ORDER BY topic, partition, offset, row LIMIT 3
 """
 
 
@@ -161,7 +162,7 @@ def trace(warehouse: Warehouse, prediction_id: str) -> list[Node]:
         raise UnknownPrediction(_where_else(warehouse, prediction_id))
     chains: dict[tuple[str, str], tuple[Chain, list[Node]]] = {}
     roots = []
-    for namespace, model, version, role, verdict, at, score, partition, offset, features in found:
+    for namespace, model, version, role, verdict, at, score, *place, features in found:
         key = (namespace, model)
         scope = {"namespace": namespace, "model": model}
         if key not in chains:
@@ -170,22 +171,27 @@ def trace(warehouse: Warehouse, prediction_id: str) -> list[Node]:
                 for kind, name, cause, version, at, body in warehouse.rows(_AUDIT, scope)
             ]
             labels = [
-                Node("outcome", f"{p}/{o}", iso(when), f"label {label}, {state}")
-                for label, state, when, p, o in warehouse.rows(_OUTCOMES, {"id": prediction_id, **scope})
+                Node("outcome", _place(*at), iso(when), f"label {label}, {state}")
+                for label, state, when, *at in warehouse.rows(_OUTCOMES, {"id": prediction_id, **scope})
             ]
             chains[key] = Chain(audit), labels or [Node("outcome", "", "", "none: no label has arrived")]
         chain, outcomes = chains[key]
         shown = "no score" if score is None else f"score {score:.4f}"
-        text = f"{namespace}/{model}, {role} version {version}, {shown}, {verdict}, predictions/{partition}/{offset}"
+        text = f"{namespace}/{model}, {role} version {version}, {shown}, {verdict}, predictions/{_place(*place)}"
         body = {"namespace": namespace, "model": model, "role": role, "score": score, "features": json.loads(features)}
         roots.append(Node("prediction", prediction_id, iso(at), text, body, [*outcomes, _version(chain, version)]))
     return roots
 
 
+def _place(partition: int, offset: int, row: int) -> str:
+    """Where an event is; the row is said where a message holds many."""
+    return f"{partition}/{offset}/{row}" if row else f"{partition}/{offset}"
+
+
 def _where_else(warehouse: Warehouse, prediction_id: str) -> str:
     lines = [f"no prediction with id {prediction_id!r} is stored."]
     dead = warehouse.rows(_DEAD, {"id": prediction_id})
-    lines += [f"A dead letter holds this id: {topic}/{p}/{offset}, {reason}." for topic, p, offset, reason in dead]
+    lines += [f"A dead letter holds this id: {topic}/{_place(*at)}, {reason}." for topic, *at, reason in dead]
     if not dead:
         known = warehouse.rows("SELECT prediction_id FROM raw_predictions ORDER BY prediction_id LIMIT 1")
         if known:

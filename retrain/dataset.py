@@ -24,10 +24,10 @@ _CLICKHOUSE = {"number": "Float64", "string": "String", "boolean": "Bool"}
 _ARROW = {"number": pa.float64(), "string": pa.string(), "boolean": pa.bool_()}
 
 # FINAL first, then the offsets: a replayed row carries the verdict of the checkpoint that decided on it.
-# An id stays in its partition, so "earliest" is the smallest offset.
+# An id stays in its partition, so "earliest" is the smallest (offset, row).
 SERVED = """
     SELECT
-        prediction_id, `partition`, `offset`, version, event_time, verdict,
+        prediction_id, `partition`, `offset`, `row`, version, event_time, verdict,
         prediction, score, scores, segments, features
     FROM raw_predictions FINAL
     WHERE namespace = {namespace:String} AND model = {model:String}
@@ -35,7 +35,7 @@ SERVED = """
         AND `offset` < transform(`partition`, {partitions:Array(UInt16)}, {predictions:Array(UInt64)}, toUInt64(0))
         AND event_time >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
         AND event_time < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
-    ORDER BY prediction_id, `offset`
+    ORDER BY prediction_id, `offset`, `row`
     LIMIT 1 BY prediction_id
 """
 """The first served prediction of each id, as of the offsets, of event time in [``start``, ``end``)."""
@@ -45,7 +45,7 @@ LABELS = """
     FROM raw_outcomes FINAL
     WHERE namespace = {namespace:String} AND model = {model:String} AND verdict = 'counted'
         AND `offset` < transform(`partition`, {partitions:Array(UInt16)}, {outcomes:Array(UInt64)}, toUInt64(0))
-    ORDER BY prediction_id, `offset`
+    ORDER BY prediction_id, `offset`, `row`
     LIMIT 1 BY prediction_id
 """
 """The first label of each id, as of the offsets."""

@@ -23,11 +23,11 @@ FROM
 (
     SELECT
         prediction_id,
-        argMinIf(answer, `offset`, version = {challenger:String}) AS a,
-        argMinIf(answer, `offset`, version = {champion:String}) AS b
+        argMinIf(answer, (`offset`, `row`), version = {challenger:String}) AS a,
+        argMinIf(answer, (`offset`, `row`), version = {champion:String}) AS b
     FROM
     (
-        SELECT prediction_id, version, `offset`, any(score) AS answer
+        SELECT prediction_id, version, `offset`, `row`, any(score) AS answer
         FROM raw_predictions
         WHERE namespace = {namespace:String} AND model = {model:String}
             AND version IN ({challenger:String}, {champion:String})
@@ -35,7 +35,7 @@ FROM
             AND event_time < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
             AND `offset` < transform(`partition`, {partitions:Array(UInt16)}, {predictions:Array(UInt64)}, toUInt64(0))
             AND score IS NOT NULL
-        GROUP BY prediction_id, version, `partition`, `offset`
+        GROUP BY prediction_id, version, `partition`, `offset`, `row`
         HAVING argMax(verdict, seq) = 'counted'
     )
     GROUP BY prediction_id
@@ -43,10 +43,10 @@ FROM
 ) AS p
 INNER JOIN
 (
-    SELECT prediction_id, argMin(truth, `offset`) AS y
+    SELECT prediction_id, argMin(truth, (`offset`, `row`)) AS y
     FROM
     (
-        SELECT prediction_id, `offset`, any(positive) AS truth, any(event_time) AS label_time
+        SELECT prediction_id, `offset`, `row`, any(positive) AS truth, any(event_time) AS label_time
         FROM raw_outcomes
         WHERE namespace = {namespace:String} AND model = {model:String}
             AND prediction_id IN
@@ -59,7 +59,7 @@ INNER JOIN
             )
             AND `offset` < transform(`partition`, {partitions:Array(UInt16)}, {outcomes:Array(UInt64)}, toUInt64(0))
             AND positive IS NOT NULL
-        GROUP BY prediction_id, `partition`, `offset`
+        GROUP BY prediction_id, `partition`, `offset`, `row`
         HAVING argMax(verdict, seq) = 'counted'
             AND label_time < fromUnixTimestamp64Milli({mature:Int64}, 'UTC')
     )

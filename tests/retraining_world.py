@@ -82,7 +82,7 @@ class World:
             RAW_PREDICTIONS,
             [
                 [
-                    NAMESPACE, MODEL, name, version, 0, index * self.rows + i + shift, from_ms(T0),
+                    NAMESPACE, MODEL, name, version, 0, index * self.rows + i + shift, 0, from_ms(T0),
                     self.event_time(index, i),
                     role, "", None if scores is None else float(scores[i]), "{}", json.dumps(features),
                     json.dumps({"origin": ("EWR", "JFK")[i % 2]}), None, "counted", 1, 1, 90,
@@ -98,7 +98,7 @@ class World:
             RAW_OUTCOMES,
             [
                 [
-                    NAMESPACE, MODEL, name, 0, index * self.rows + i, from_ms(T0),
+                    NAMESPACE, MODEL, name, 0, index * self.rows + i, 0, from_ms(T0),
                     self.event_time(index, i) + timedelta(hours=2), str(labels[i]), int(labels[i]), None,
                     "counted", 1, 90,
                 ]

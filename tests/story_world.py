@@ -43,18 +43,18 @@ def _events(warehouse: Warehouse, random: np.random.Generator) -> None:
         good, bad = (float(np.clip(np.round(0.3 + w * late + random.normal() / 6, 2), 0, 1)) for w in (0.2, 0.05))
         version = [v for since, v in SERVES if day(since) <= at][-1]
         features = json.dumps({"temp": 40.0, "carrier": "UA"})
-        row = [NAMESPACE, MODEL, name, version, 0, number, START, at, "champion", "late", good]
+        row = [NAMESPACE, MODEL, name, version, 0, number, 0, START, at, "champion", "late", good]
         predictions.append([*row, "{}", features, "{}", 1.0, "counted", 1, 1, 90])
         if number % 25:
             label = "late" if late else "on-time"
-            outcomes.append([NAMESPACE, MODEL, name, 0, number, START, at, label, int(late), None, "counted", 1, 90])
+            outcomes.append([NAMESPACE, MODEL, name, 0, number, 0, START, at, label, int(late), None, "counted", 1, 90])
         if at >= SINCE:
             baselines.append([name, at, bad, good, int(late) if number % 25 else None])
     warehouse.insert(tables.RAW_PREDICTIONS, predictions)
     warehouse.insert(tables.RAW_OUTCOMES, outcomes)
     warehouse.insert(
         tables.DEAD_LETTERS,
-        [["predictions", 0, 9_999, START, "invalid", "", "eyJwcmVkaWN0aW9uX2lkIjogImRlYWQtMSJ9", None, "[]"]],
+        [["predictions", 0, 9_999, 0, START, "invalid", "", "eyJwcmVkaWN0aW9uX2lkIjogImRlYWQtMSJ9", None, "[]"]],
     )
     columns = ", ".join(f"{name} {kind}" for name, kind in BASELINES.columns.items())
     warehouse.command(f"CREATE TABLE {BASELINES.name} ({columns}) ENGINE = MergeTree ORDER BY prediction_id")

@@ -11,12 +11,12 @@ from typing import Any
 from schemas.events import SOURCE_EVENTS
 from warehouse.client import Warehouse
 
-_PLACE = re.compile(r"([A-Za-z0-9._-]+)/(\d{1,5})/(\d{1,19})")
+_PLACE = re.compile(r"([A-Za-z0-9._-]+)/(\d{1,5})/(\d{1,19})(?:/(\d{1,9}))?")
 _SPAN = re.compile(r"(\d{1,6})([mhd])")
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
-Place = tuple[str, int, int]
-"""(topic, partition, offset) of a dead letter."""
+Place = tuple[str, int, int, int]
+"""(topic, partition, offset, row) of a dead letter; the row is 0 where a message is one event, or dead as a whole."""
 
 
 class Unclear(Exception):
@@ -45,8 +45,8 @@ class Letter:
 
     @property
     def name(self) -> str:
-        """``topic/partition/offset``."""
-        return "/".join(map(str, self.place))
+        """``topic/partition/offset``, and ``/row`` of a batch."""
+        return place_name(self.place)
 
     @property
     def state(self) -> str:
@@ -54,16 +54,23 @@ class Letter:
         return "replayed" if self.replayed else "waiting"
 
 
+def place_name(place: Place) -> str:
+    """``topic/partition/offset``, and ``/row`` where it is not 0."""
+    return "/".join(map(str, place if place[3] else place[:3]))
+
+
 def place(text: str) -> Place:
-    """``topic/partition/offset`` as the list shows it.
+    """``topic/partition/offset`` or ``topic/partition/offset/row``, as the list shows it.
 
     Raises:
         Unclear: it is no such place.
     """
     found = _PLACE.fullmatch(text)
     if not found:
-        raise Unclear(f"{text!r} is no place; write TOPIC/PARTITION/OFFSET as in predictions/0/17 (see the list)")
-    return found[1], int(found[2]), int(found[3])
+        raise Unclear(
+            f"{text!r} is no place; write TOPIC/PARTITION/OFFSET, and /ROW in a batch, as in predictions/0/17"
+        )
+    return found[1], int(found[2]), int(found[3]), int(found[4] or 0)
 
 
 def since(text: str, now: datetime) -> datetime:
@@ -98,8 +105,8 @@ def where(
 
 
 _COLUMNS = (
-    "topic, `partition`, `offset`, toUnixTimestamp64Milli(log_ts), reason, detail, namespace, model, prediction_id, "
-    "original, key, headers, new_partition, new_offset, toUnixTimestamp64Milli(replayed_at)"
+    "topic, `partition`, `offset`, `row`, toUnixTimestamp64Milli(log_ts), reason, detail, namespace, model, "
+    "prediction_id, original, key, headers, new_partition, new_offset, toUnixTimestamp64Milli(replayed_at)"
 )
 
 
@@ -109,16 +116,17 @@ def letters(
     """Dead letters that fulfil a condition (see :func:`where`), at most ``limit``."""
     rows = warehouse.rows(
         f"SELECT {_COLUMNS} FROM dead_letter_list WHERE {condition} "  # noqa: S608  all parts are ours
-        f"ORDER BY {order}, topic, `partition`, `offset` LIMIT {limit}",
+        f"ORDER BY {order}, topic, `partition`, `offset`, `row` LIMIT {limit}",
         parameters,
     )
     return [_letter(*row) for row in rows]
 
 
 def _letter(*row: Any) -> Letter:
-    topic, partition, offset, log_ts, reason, detail, namespace, model, prediction_id, original, key, headers = row[:12]
+    topic, partition, offset, place_row, log_ts, reason, detail, namespace, model = row[:9]
+    prediction_id, original, key, headers, new_partition, new_offset, replayed_at = row[9:]
     return Letter(
-        place=(topic, partition, offset),
+        place=(topic, partition, offset, place_row),
         log_ts=log_ts,
         reason=reason,
         detail=detail,
@@ -127,14 +135,16 @@ def _letter(*row: Any) -> Letter:
         value=base64.b64decode(original),
         key=None if key is None else base64.b64decode(key),
         headers=[(name, None if value is None else base64.b64decode(value)) for name, value in json.loads(headers)],
-        replayed=None if row[14] is None else (row[12], row[13], row[14]),
+        replayed=None if replayed_at is None else (new_partition, new_offset, replayed_at),
     )
 
 
 def find(warehouse: Warehouse, wanted: Place) -> Letter | None:
     """The letter at a place; None when there is none."""
-    condition = "topic = {topic:String} AND `partition` = {p:UInt32} AND `offset` = {offset:UInt64}"
-    parameters = {"topic": wanted[0], "p": wanted[1], "offset": wanted[2]}
+    condition = (
+        "topic = {topic:String} AND `partition` = {p:UInt32} AND `offset` = {offset:UInt64} AND `row` = {row:UInt32}"
+    )
+    parameters = dict(zip(("topic", "p", "offset", "row"), wanted, strict=True))
     return next(iter(letters(warehouse, condition, parameters, limit=1)), None)
 
 

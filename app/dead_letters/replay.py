@@ -26,7 +26,7 @@ from streams.ingest.values import Unmappable
 from warehouse.client import Warehouse
 
 REPLAY_HEADER = "driftline_replay"
-"""Header of an event that was sent again: ``topic/partition/offset`` of the dead letter."""
+"""Header of an event that was sent again: ``topic/partition/offset`` of the dead letter, and ``/row`` in a batch."""
 
 Fit = tuple[Letter, list[Record]]
 """A letter, and the records that it is sent as."""
@@ -93,7 +93,7 @@ def replay(
 
 def _records(letter: Letter, translator: Translator, partitions: int, now: int) -> list[Record]:
     """What is sent for a letter: each record in the partition of its id, with the place of the letter as its offset."""
-    topic, partition, offset = letter.place
+    topic, partition, offset, _ = letter.place
     if topic in SOURCE_EVENTS:
         # A progress record has no id, and goes back to where it was.
         key = f"{letter.model}/{letter.prediction_id}".encode()
@@ -141,4 +141,4 @@ def _send(
     warehouse.insert(DEAD_LETTER_REPLAYS, [[*place, *new, from_ms(at)] for place, new in whole.items()])
     if failed or waiting:
         raise KafkaException(failed[0] if failed else KafkaError(KafkaError._TIMED_OUT))
-    return [(letter, (records[-1].topic, *whole[letter.place])) for letter, records in fit]
+    return [(letter, (records[-1].topic, *whole[letter.place], 0)) for letter, records in fit]

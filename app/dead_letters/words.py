@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from typing import Any
 
-from app.dead_letters.letters import Letter, Place
+from app.dead_letters.letters import Letter, place_name
 from app.dead_letters.replay import Replay
 from schemas.windows import iso
 
@@ -74,7 +74,7 @@ def as_json(letter: Letter, fate: str = "") -> dict[str, Any]:
 def told(found: Replay, *, dry_run: bool) -> str:
     """What a replay came to, for people."""
     verb = "would be sent again" if dry_run else "sent again"
-    lines = [f"{letter.name} {f'-> {_name(new)}' if new else 'fits'}" for letter, new in found.sent]
+    lines = [f"{letter.name} {f'-> {place_name(new)}' if new else 'fits'}" for letter, new in found.sent]
     lines += [f"{letter.name} would be dead again: {problem}" for letter, problem in found.refused]
     lines += [f"{letter.name} was sent again before" for letter in found.already]
     by_reason = Counter(letter.reason for letter, _ in found.sent)
@@ -88,15 +88,11 @@ def told(found: Replay, *, dry_run: bool) -> str:
     return printable("\n".join(lines).encode())
 
 
-def _name(place: Place) -> str:
-    return "/".join(map(str, place))
-
-
 def replay_as_json(found: Replay) -> dict[str, Any]:
     """What a replay came to, for a machine."""
     return {
         "sent": [
-            {"place": letter.name, "reason": letter.reason, "new_place": _name(new) if new else None}
+            {"place": letter.name, "reason": letter.reason, "new_place": place_name(new) if new else None}
             for letter, new in found.sent
         ],
         "refused": [{"place": letter.name, "problem": problem} for letter, problem in found.refused],

@@ -25,7 +25,7 @@ SELECT tally, sum(events) FROM tallies WHERE namespace = {namespace:String} AND 
 
 # A letter knows its key, whatever is wrong with its body.
 _DEAD = """
-SELECT reason, count(), argMin(detail, (topic, `partition`, `offset`)) FROM dead_letters FINAL
+SELECT reason, count(), argMin(detail, (topic, `partition`, `offset`, `row`)) FROM dead_letters FINAL
 WHERE startsWith(base64Decode(ifNull(key, '')), {key:String}) GROUP BY reason ORDER BY reason
 """
 

@@ -172,7 +172,7 @@ class Frames:
             limit: at most so many rows, the earliest.
         """
         table = self._arrow(
-            "SELECT * EXCEPT (namespace, model, `partition`, prediction_offset, outcome_offset) FROM served "  # noqa: S608
+            f"SELECT * EXCEPT ({_PLACES}) FROM served "  # noqa: S608
             f"WHERE {_WHERE} AND event_time >= {{since:DateTime64(3, 'UTC')}} "
             "AND event_time < {until:DateTime64(3, 'UTC')} ORDER BY event_time, prediction_id LIMIT {limit:UInt64}",
             {**_named(model), **_between(since, until), "limit": limit},
@@ -260,6 +260,7 @@ def _typed(column: Any, kind: str) -> Any:
     return column
 
 
+_PLACES = "namespace, model, `partition`, prediction_offset, prediction_row, outcome_offset, outcome_row"
 _WHERE = "namespace = {namespace:String} AND model = {model:String}"
 _NO_SLICES = " AND slice_key IS NULL"
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)

@@ -231,6 +231,7 @@ def prediction_row(item: Accepted, seq: int) -> tuple[Any, ...]:
         event.version,
         record.partition,
         record.offset,
+        0,
         record.log_ts,
         item.event_time,
         event.role,
@@ -257,6 +258,7 @@ def outcome_row(item: Accepted, seq: int) -> tuple[Any, ...]:
         event.prediction_id,
         record.partition,
         record.offset,
+        0,
         record.log_ts,
         item.event_time,
         _text(event.label),
@@ -272,7 +274,7 @@ def _dead_row(letter: Dead) -> list[Any]:
     record = letter.record
     headers = [[name, _base64(value)] for name, value in record.headers or ()]
     return [
-        record.topic, record.partition, record.offset, record.log_ts, letter.reason, letter.detail,
+        record.topic, record.partition, record.offset, 0, record.log_ts, letter.reason, letter.detail,
         _base64(record.value or b""), _base64(record.key), _json(headers),
     ]  # fmt: skip
 

@@ -182,7 +182,7 @@ def _row(letter: Letter) -> list[Any]:
     topic, partition = letter.place
     headers = [[name, _base64(value)] for name, value in letter.headers]
     return [
-        topic, partition, letter.offset, letter.log_ts, letter.reason, letter.detail,
+        topic, partition, letter.offset, 0, letter.log_ts, letter.reason, letter.detail,
         _base64(letter.value), _base64(letter.key), msgspec.json.encode(headers).decode(),
     ]  # fmt: skip
 

@@ -43,7 +43,7 @@ def warehouse(clickhouse: Client) -> Warehouse:
 def predicted(index: int, row: int, **changed: Any) -> list[object]:
     given = {
         "namespace": NAMESPACE, "model": MODEL, "prediction_id": f"p{index}-{row}", "version": "1", "partition": 0,
-        "offset": index * ROWS + row, "log_ts": from_ms(T0), "event_time": from_ms(day(index) + row * 60_000),
+        "offset": index * ROWS + row, "row": 0, "log_ts": from_ms(T0), "event_time": from_ms(day(index) + row * 60_000),
         "role": "champion", "prediction": "", "score": row / ROWS, "scores": "{}",
         "features": json.dumps({"x": X[index, row]}), "segments": json.dumps({"origin": "EWR" if row % 2 else "JFK"}),
         "latency_ms": None, "verdict": "counted", "generation": 1, "seq": 1, "ttl_days": 90,
@@ -54,7 +54,7 @@ def predicted(index: int, row: int, **changed: Any) -> list[object]:
 def labelled(index: int, row: int, **changed: Any) -> list[object]:
     given = {
         "namespace": NAMESPACE, "model": MODEL, "prediction_id": f"p{index}-{row}", "partition": 0,
-        "offset": index * ROWS + row, "log_ts": from_ms(T0), "event_time": from_ms(day(index) + 3_600_000),
+        "offset": index * ROWS + row, "row": 0, "log_ts": from_ms(T0), "event_time": from_ms(day(index) + 3_600_000),
         "label": "yes" if row % 2 else "no", "positive": row % 2, "value": None,
         "verdict": "counted", "seq": 1, "ttl_days": 90,
     }  # fmt: skip

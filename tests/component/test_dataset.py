@@ -41,6 +41,7 @@ def ids(table: pa.Table) -> list[str]:
 def prediction(name: str, offset: int, **changed: object) -> list[object]:
     row = {
         "namespace": NAMESPACE, "model": MODEL, "prediction_id": name, "version": "1", "partition": 0, "offset": offset,
+        "row": 0,
         "log_ts": from_ms(T0), "event_time": from_ms(day(1)), "role": "champion", "prediction": "", "score": 0.5,
         "scores": "{}", "features": '{"x": 1.5}', "segments": "{}", "latency_ms": None, "verdict": "counted",
         "generation": 1, "seq": 1, "ttl_days": 90,
@@ -51,6 +52,7 @@ def prediction(name: str, offset: int, **changed: object) -> list[object]:
 def outcome(name: str, offset: int, **changed: object) -> list[object]:
     row = {
         "namespace": NAMESPACE, "model": MODEL, "prediction_id": name, "partition": 0, "offset": offset,
+        "row": 0,
         "log_ts": from_ms(T0), "event_time": from_ms(day(1)), "label": "1", "positive": 1, "value": None,
         "verdict": "counted", "seq": 1, "ttl_days": 90,
     }  # fmt: skip
@@ -333,13 +335,13 @@ def test_300_000_rows_are_read_in_seconds(warehouse: Warehouse) -> None:
     features = json.dumps({"x": 1.25, "carrier": "AA", "weekend": False})
     warehouse.command(
         f"""INSERT INTO raw_predictions (* EXCEPT written_at)
-        SELECT '{NAMESPACE}', '{MODEL}', toString(number), '1', 0, number, now64(3),
+        SELECT '{NAMESPACE}', '{MODEL}', toString(number), '1', 0, number, 0, now64(3),
         fromUnixTimestamp64Milli(toInt64({T0} + number)), 'champion', '', 0.5, '{{}}', '{features}',
         '{{"origin": "EWR"}}', NULL, 'counted', 1, 1, 90 FROM numbers({n})"""  # noqa: S608  made of constants
     )
     warehouse.command(
         f"""INSERT INTO raw_outcomes (* EXCEPT written_at)
-        SELECT '{NAMESPACE}', '{MODEL}', toString(number), 0, number, now64(3),
+        SELECT '{NAMESPACE}', '{MODEL}', toString(number), 0, number, 0, now64(3),
         fromUnixTimestamp64Milli(toInt64({T0} + number)), '1', 1, NULL, 'counted', 1, 90 FROM numbers({n})"""  # noqa: S608
     )
     started = time.perf_counter()

@@ -93,7 +93,7 @@ def test_the_original_bytes_come_back_whole() -> None:
 
 
 def test_a_letter_that_was_sent_again_says_where_it_is_now(warehouse: Warehouse) -> None:
-    warehouse.insert(DEAD_LETTER_REPLAYS, [["outcomes", 0, 0, 0, 7, LOG_TS]])
+    warehouse.insert(DEAD_LETTER_REPLAYS, [["outcomes", 0, 0, 0, 0, 7, LOG_TS]])
     assert "unheard  replayed\n" in driftline("list").stdout
     assert (
         "replayed     2013-01-01T01:00:00Z to outcomes/0/7: not read yet\n" in driftline("show", "outcomes/0/0").stdout

@@ -8,7 +8,7 @@ from clickhouse_connect.driver.client import Client
 from counted_world import RECORDS, count, logs
 
 from app import cli, reconcile, wiring
-from app.recount import Recount
+from app.recount import Recount, Row
 from schemas.settings import Settings
 from schemas.tables import PARTIALS
 from warehouse.client import Warehouse
@@ -48,7 +48,7 @@ def test_the_whole_log_is_recounted_alike(warehouse: Warehouse) -> None:
     count_again = Recount(RECORDS)
     for place, records in sorted(logs(events(1_200, seed=3), partitions=2, log_ts=START + 30 * DAY).items()):
         for record in records:
-            count_again.record(place, record.offset, record.log_ts, value=record.value)
+            count_again.record(place, Row(record.offset), record.log_ts, value=record.value)
     tallies = warehouse.rows(
         "SELECT namespace, model, generation, toUnixTimestamp64Milli(window_start), `partition`, view, version, name, "
         "n FROM partials FINAL WHERE view = 'tally' AND name != 'outcomes.late_label'"

@@ -39,11 +39,11 @@ def ids(warehouse: Warehouse, table: str) -> list[str]:
 
 def test_raw_rows_are_kept_as_long_as_their_spec_says(warehouse: Warehouse) -> None:
     def prediction(name: str, days: int) -> list[Any]:
-        head = ["demo", "delays", name, "1", 0, 1, START, START, "champion", "late", 0.5]
+        head = ["demo", "delays", name, "1", 0, 1, 0, START, START, "champion", "late", 0.5]
         return [*head, "{}", "{}", "{}", None, "counted", 1, 1, days]
 
     warehouse.insert(tables.RAW_PREDICTIONS, [prediction("short", 45), prediction("long", 400)])
-    outcome = [0, 1, START, START, "late", 1, None, "counted", 1]
+    outcome = [0, 1, 0, START, START, "late", 1, None, "counted", 1]
     warehouse.insert(
         tables.RAW_OUTCOMES, [["demo", "delays", n, *outcome, d] for n, d in (("short", 45), ("long", 400))]
     )
@@ -57,7 +57,7 @@ def test_raw_rows_are_kept_as_long_as_their_spec_says(warehouse: Warehouse) -> N
 
 
 def test_dead_letters_expire(warehouse: Warehouse) -> None:
-    values = {"topic": "predictions", "partition": 0, "offset": 1, "log_ts": START}
+    values = {"topic": "predictions", "partition": 0, "offset": 1, "row": 0, "log_ts": START}
     warehouse.insert(tables.DEAD_LETTERS, [[values.get(name, "") for name in tables.DEAD_LETTERS.columns]])
     age(warehouse, "dead_letters", 89)
     assert warehouse.rows("SELECT count() FROM dead_letters") == [(1,)]

@@ -62,7 +62,7 @@ def test_it_has_the_place_the_value_and_the_way_out(letter: dict[str, Any]) -> N
 def test_the_second_decoder_buries_it_too(letter: dict[str, Any]) -> None:
     count = recount.Recount([MODEL])
     dead = record(letter)
-    count.record((letter["topic"], 0), 0, LOG_TS, value=dead.value, headers=dead.headers)
+    count.record((letter["topic"], 0), recount.Row(0), LOG_TS, value=dead.value, headers=dead.headers)
     assert count.dead
 
 

@@ -63,7 +63,7 @@ def test_the_aggregator_gives_the_expected_reason(topic: Any, message: dict[str,
 @pytest.mark.parametrize(("topic", "message"), messages())
 def test_the_second_decoder_agrees(topic: str, message: dict[str, Any]) -> None:
     count = recount.Recount([MODEL])
-    count.record((topic, 0), 0, LOG_TS, value=body(message), headers=headers(message))
+    count.record((topic, 0), recount.Row(0), LOG_TS, value=body(message), headers=headers(message))
     assert bool(count.dead) == ("reason" in message)
 
 

@@ -35,7 +35,7 @@ class Rows:
 
 
 def letter(offset: int) -> Letter:
-    return Letter(("shop.decisions", 0, offset), 0, "unmapped", "", "default/delay", "f1", b"{}", None, [], None)
+    return Letter(("shop.decisions", 0, offset, 0), 0, "unmapped", "", "default/delay", "f1", b"{}", None, [], None)
 
 
 def test_a_letter_that_arrived_in_part_is_offered_again(monkeypatch: pytest.MonkeyPatch) -> None:
