@@ -28,7 +28,7 @@ from compose.clickhouse import LocalClickHouse
 from schemas.events import SourceTopic
 from schemas.tables import RAW_OUTCOMES, RAW_PREDICTIONS
 from streams.aggregate.checkpoint import outcome_row, prediction_row
-from streams.aggregate.classify import accept
+from streams.aggregate.accept import accept
 from streams.aggregate.decode import Record, Refused
 from streams.aggregate.models import Models
 from streams.aggregate.state import Accepted

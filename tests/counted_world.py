@@ -5,16 +5,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from aggregate_world import Sent, model_record
+from engine_world import Engine
 
 from schemas.models import ModelRecord
 from schemas.settings import Settings
 from streams.aggregate.checkpoint import Outputs, checkpoint
-from streams.aggregate.classify import classify
 from streams.aggregate.decode import Record
-from streams.aggregate.index import Index
-from streams.aggregate.models import Models
-from streams.aggregate.sketches import sketch
-from streams.aggregate.state import State
 from warehouse.client import Warehouse
 
 RECORDS: tuple[ModelRecord, ...] = (model_record(), model_record(generation=2, effective_from=15_708 * 86_400_000))
@@ -46,15 +42,12 @@ def logs(sent: Sequence[Sent], partitions: int, log_ts: int) -> dict[tuple[str, 
 
 def count(warehouse: Warehouse, settings: Settings, found: dict[tuple[str, int], list[Record]], batch: int) -> None:
     """Count the logs as stage 1 does, in batches with a checkpoint after each."""
-    models = Models()
-    for record in RECORDS:
-        models.learn(record)
     broker: Any = Broker()
     out = Outputs(settings, warehouse, broker, lambda _step: None)
     for p in sorted({partition for _, partition in found}):
-        state = State(p, "test", 0, [0, 0], {}, Index(p, warehouse, models, 100_000, (0, 0)), set(), 0.0)
+        engine = Engine(warehouse, RECORDS, partition=p)
         sides = [found.get((topic, p), []) for topic in ("predictions", "outcomes")]
         for start in range(0, max(map(len, sides)), batch):
             predictions, outcomes = (side[start : start + batch] for side in sides)
-            state.add(sketch(classify(state, models, (predictions, outcomes), 0.0)), warehouse)
-            checkpoint([state], broker, out)
+            engine.count(predictions, outcomes)
+            checkpoint({p: engine.state}, engine.work, engine.models, broker, out)

@@ -93,6 +93,10 @@ class Warehouse:
         if columns and len(columns[0]):
             self._insert(table, columns, column_oriented=True)
 
+    def insert_arrow(self, table: Table, rows: Any) -> None:
+        """Insert a ``pyarrow.Table``, whose columns are named as those of ``table``, acknowledged."""
+        self._retrying(self.client.insert_arrow, table.name, rows)
+
     def _insert(self, table: Table, data: Sequence[Sequence[Any]], *, column_oriented: bool) -> None:
         self._retrying(
             self.client.insert,

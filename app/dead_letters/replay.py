@@ -17,7 +17,7 @@ from schemas.events import SOURCE_EVENTS
 from schemas.settings import Settings
 from schemas.tables import DEAD_LETTER_REPLAYS
 from schemas.windows import from_ms
-from streams.aggregate.classify import accept
+from streams.aggregate.accept import accept
 from streams.aggregate.decode import Headers, Record, Refused
 from streams.aggregate.models import Models, ModelsReader
 from streams.aggregate.routing import partitions_of

@@ -12,7 +12,8 @@ from schemas.settings import Settings
 from streams.aggregate.checkpoint import POINTER_FORMAT, CommitRefused, Outputs, reveal
 from streams.aggregate.index import Index
 from streams.aggregate.models import Models
-from streams.aggregate.state import SIDES, State
+from streams.aggregate.rows import SIDES
+from streams.aggregate.state import State
 from warehouse.client import Warehouse
 
 log = structlog.get_logger()
@@ -185,5 +186,4 @@ def _load(start: Redo, models: Models, out: Outputs, owner: str, now: float) -> 
         index=index,
         stored={(model_key(namespace, model), window) for namespace, model, window in stored},
         since=now,
-        partitions=out.settings.source_partitions,
     )

@@ -1,7 +1,7 @@
 """The one function that makes work durable, and how its result is made visible, by the owner or by the next one."""
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,13 +9,17 @@ import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from schemas.events import MAX_EVENT_BYTES, Label, Outcome, Prediction, class_name
+from schemas.events import MAX_EVENT_BYTES
 from schemas.partials import PartialMessage, Redo, Watermarks, model_key
 from schemas.settings import Settings
 from schemas.tables import CHECKPOINTS, DEAD_LETTERS, PARTIALS, RAW_OUTCOMES, RAW_PREDICTIONS, REDO
 from schemas.windows import NEVER
 from streams.aggregate.decode import Dead
-from streams.aggregate.state import NOBODY, Accepted, Astray, State
+from streams.aggregate.models import Models
+from streams.aggregate.raw import outcome_table, prediction_table
+from streams.aggregate.rows import Astray, Work
+from streams.aggregate.sketches import sketch
+from streams.aggregate.state import NOBODY, State
 from warehouse.client import Warehouse
 
 log = structlog.get_logger()
@@ -29,7 +33,6 @@ KEPT_WINDOWS = 500
 
 _NO_WATERMARKS = Watermarks(NEVER, NEVER)
 _FLUSH_SECONDS = 60.0
-_ROWS_PER_INSERT = 50_000
 
 
 class CommitRefused(Exception):
@@ -91,7 +94,32 @@ def pointer(seq: int, owner: str) -> str:
     return f"{POINTER_FORMAT}:{seq}:{owner}"
 
 
-def checkpoint(states: Sequence[State], consumer: Consumer, out: Outputs) -> None:
+def settle(states: Mapping[int, State], work: Work, models: Models, out: Outputs) -> None:
+    """Count what waits and write its raw rows, so that memory is free of it; a checkpoint's step C1, or before one.
+
+    Raw rows above the committed offsets mean nothing to anybody, so they may be written at any time.
+
+    Args:
+        states: of all partitions that work is of.
+        work: predictions, outcomes and pairs; taken out.
+        models: that the codes are of.
+        out: where rows go.
+    """
+    seqs = {partition: state.seq + 1 for partition, state in states.items()}
+    for partition, deltas in sketch(work, models).items():
+        states[partition].add(deltas, out.warehouse)
+    for name, table in (
+        (RAW_PREDICTIONS, prediction_table(work.predictions, models, seqs)),
+        (RAW_OUTCOMES, outcome_table(work.outcomes, models, seqs)),
+    ):
+        if table is not None:
+            out.warehouse.insert_arrow(name, table)
+    work.predictions.clear()
+    work.outcomes.clear()
+    work.pairs.clear()
+
+
+def checkpoint(states: Mapping[int, State], work: Work, models: Models, consumer: Consumer, out: Outputs) -> None:
     """Make durable, in order, all that the given partitions have done since their last checkpoint.
 
     Each step is one request for all partitions and is finished before the next begins. After C4 the checkpoint is
@@ -110,23 +138,21 @@ def checkpoint(states: Sequence[State], consumer: Consumer, out: Outputs) -> Non
         CommitRefused: C4 was anything but a success. Never retry it: an unanswered request may land later.
         NotDelivered: Kafka did not acknowledge C2 or C7.
     """
-    redos = [_redo(state) for state in states]
     out.reached("C0")
 
     # C1 raw rows and dead letters
-    for table, side, row in ((RAW_PREDICTIONS, 0, prediction_row), (RAW_OUTCOMES, 1, outcome_row)):
-        rows = [row(item, state.seq + 1) for state in states for item in state.accepted[side]]
-        for start in range(0, len(rows), _ROWS_PER_INSERT):
-            out.warehouse.insert_columns(table, list(zip(*rows[start : start + _ROWS_PER_INSERT], strict=True)))
-    dead = [letter for state in states for letter in state.dead]
+    settle(states, work, models, out)
+    dead = list(work.dead)
     out.warehouse.insert(DEAD_LETTERS, [_dead_row(letter) for letter in dead])
     out.reached("C1")
 
+    dirty = [state for state in states.values() if state.dirty()]
+    redos = [_redo(state) for state in dirty]
     # C2 dead letters on their topic, and misrouted events in the partitions of their ids
     out.send(
         [
             *(_dead_message(letter, out.settings) for letter in dead),
-            *(_sent_on(item, out.settings) for state in states for item in state.astray),
+            *(_sent_on(item, out.settings) for item in work.astray),
         ]
     )
     out.reached("C2")
@@ -141,7 +167,9 @@ def checkpoint(states: Sequence[State], consumer: Consumer, out: Outputs) -> Non
 
     # C5 - C7
     reveal(redos, out)
-    for state, redo in zip(states, redos, strict=True):
+    work.dead.clear()
+    work.astray.clear()
+    for state, redo in zip(dirty, redos, strict=True):
         state.committed(redo.seq, KEPT_WINDOWS)
 
 
@@ -220,56 +248,6 @@ def _commit(redos: Sequence[Redo], consumer: Consumer, settings: Settings) -> No
         raise CommitRefused("; ".join(refused) or f"{len(answers or ())} answers to {len(offsets)} offsets")
 
 
-def prediction_row(item: Accepted, seq: int) -> tuple[Any, ...]:
-    """A row of ``raw_predictions``, written by checkpoint ``seq``."""
-    event, record = item.event, item.record
-    assert isinstance(event, Prediction)  # noqa: S101  for the type checker
-    return (
-        event.namespace,
-        event.model,
-        event.prediction_id,
-        event.version,
-        record.partition,
-        record.offset,
-        0,
-        record.log_ts,
-        item.event_time,
-        event.role,
-        _text(event.prediction),
-        item.score,
-        _json(event.scores),
-        _json(event.features),
-        _json(event.segments),
-        event.latency_ms,
-        item.verdict,
-        item.generation.number,
-        seq,
-        item.generation.ttl_days,
-    )
-
-
-def outcome_row(item: Accepted, seq: int) -> tuple[Any, ...]:
-    """A row of ``raw_outcomes``, written by checkpoint ``seq``."""
-    event, record, task = item.event, item.record, item.generation.spec.task
-    assert isinstance(event, Outcome)  # noqa: S101  for the type checker
-    return (
-        event.namespace,
-        event.model,
-        event.prediction_id,
-        record.partition,
-        record.offset,
-        0,
-        record.log_ts,
-        item.event_time,
-        _text(event.label),
-        int(item.target) if task == "binary" else None,
-        item.target if task == "regression" else None,
-        item.verdict,
-        seq,
-        item.generation.ttl_days,
-    )
-
-
 def _dead_row(letter: Dead) -> list[Any]:
     record = letter.record
     headers = [[name, _base64(value)] for name, value in record.headers or ()]
@@ -321,11 +299,6 @@ def _head_row(redo: Redo) -> list[Any]:
     return [
         redo.partition, redo.seq, redo.owner, *redo.positions, _json(redo.watermarks), _json(redo.adoptions)
     ]  # fmt: skip
-
-
-def _text(value: Label | None) -> str:
-    """A prediction or a label as people write it: ``late``, ``true``, ``1``."""
-    return "" if value is None else class_name(value)
 
 
 def _json(value: Any) -> str:

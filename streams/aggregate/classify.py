@@ -1,228 +1,220 @@
-"""Give every event of a batch its verdict: dead, misrouted, duplicate, correction, late or counted; and find the pairs.
+"""Give every event of a batch its verdict: duplicate, correction, late or counted; and find the pairs.
 
 The order of the checks is the protocol's. Everything here is a function of the record, of the rows below it in its
 partition, and of the watermarks, which are in the checkpoint: a replay gives the same verdicts.
+
+Columns are judged at once; only ids that were seen before are looked at one by one.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
-from msgspec import Struct
 
-from schemas.events import Outcome, Prediction, Progress
-from schemas.partials import Tally, model_key
-from schemas.windows import to_ms
-from streams.aggregate import explain
-from streams.aggregate.decode import Dead, Record, Refused, decode
-from streams.aggregate.index import OutcomeSeen, PredictionSeen, segments_of
-from streams.aggregate.models import Generation, Models
-from streams.aggregate.routing import partitions_of
-from streams.aggregate.state import NOBODY, SIDES, Accepted, Astray, State, WindowKey
-
-_EARLIEST = 0
-"""Event times before 1970 are refused: no service has made them, and a table cannot keep them all."""
-
-_TALLIES: tuple[dict[str, Tally], dict[str, Tally]] = (
-    {
-        "counted": "predictions.counted",
-        "late": "predictions.late",
-        "duplicate": "predictions.duplicate",
-        "misrouted": "predictions.misrouted",
-        "dead": "predictions.dead",
-    },
-    {
-        "counted": "outcomes.counted",
-        "duplicate": "outcomes.duplicate",
-        "correction": "outcomes.correction",
-        "misrouted": "outcomes.misrouted",
-        "dead": "outcomes.dead",
-    },
+from schemas.windows import NEVER
+from streams.aggregate.models import Models
+from streams.aggregate.remembered import Ints, Predictions
+from streams.aggregate.rows import (
+    ASTRAY,
+    CORRECTION,
+    COUNTED,
+    DUPLICATE,
+    EVENT,
+    LATE,
+    PROGRESS,
+    Bools,
+    OutcomeRows,
+    Pairs,
+    PredictionRows,
+    Rows,
 )
+from streams.aggregate.state import State
 
 
-class Pair(Struct, gc=False):
-    """A prediction of one version and the outcome of its id. ``matured``: it is in time for the window's one test."""
-
-    prediction: PredictionSeen
-    target: float
-    matured: bool
-
-
-@dataclass
-class Verdicts:
-    """What a batch adds to the counts of a partition.
-
-    Attributes:
-        counted: predictions that are neither duplicate nor late, per model and generation.
-        pairs: per model and generation of the prediction.
-        tallies: (window, generation, tally) -> events.
-        events: (events, dead events) of each topic, progress not among them.
-    """
-
-    counted: dict[tuple[str, int], list[Accepted]] = field(default_factory=lambda: defaultdict(list))
-    pairs: dict[tuple[str, int], list[Pair]] = field(default_factory=lambda: defaultdict(list))
-    tallies: Counter[tuple[WindowKey, int, Tally]] = field(default_factory=Counter)
-    events: list[tuple[int, int]] = field(default_factory=list)
-
-
-class _Progress(Struct, gc=False):
-    key: str
-    generation: Generation
-    event_time: int
-
-
-def classify(state: State, models: Models, batch: tuple[Sequence[Record], Sequence[Record]], now: float) -> Verdicts:
-    """Classify a batch of (predictions, outcomes), each in offset order, and move the state past it.
+def classify(
+    state: State, models: Models, predictions: PredictionRows | None, outcomes: OutcomeRows | None, now: float
+) -> list[Pairs]:
+    """Judge a batch of a partition, and move the state past it.
 
     Predictions come first: they are joined with outcomes below the outcome position, then outcomes with predictions
     below the new prediction position, so that each pair is found once, by its later half.
 
     Args:
+        state: of the partition; positions, watermarks and index are changed.
         models: every known model.
-        batch: records of (predictions, outcomes).
-        state: of the partition; positions, watermarks, index and what waits for the checkpoint are changed.
+        predictions: rows of this partition only; their verdicts are written.
+        outcomes: the same.
         now: seconds of the process's clock, for the idle rule.
+
+    Returns:
+        The pairs that were found.
     """
-    verdicts = Verdicts()
-    sides = [_accept(state, models, records, verdicts) for records in batch]
-    state.index.prefetch(
-        (item.key, item.event.prediction_id) for side in sides for item in side if isinstance(item, Accepted)
-    )
-    for side, (items, records) in enumerate(zip(sides, batch, strict=True)):
-        for item in items:
-            state.heard[item.key, side] = now
-            if isinstance(item, _Progress):
-                state.raise_watermark(item.key, side, item.event_time, item.generation)
-            else:
-                judge = _prediction if side == 0 else _outcome
-                judge(state, item, verdicts)
-                tally = _TALLIES[side][item.verdict]
-                verdicts.tallies[(item.key, item.window_start), item.generation.number, tally] += 1
-                state.raise_watermark(item.key, side, item.event_time - item.generation.lateness, item.generation)
-                state.accepted[side].append(item)
-        if records:
-            state.positions[side] = records[-1].offset + 1
-    return verdicts
+    batches = [rows for rows in (predictions, outcomes) if rows is not None and len(rows)]
+    events = [np.flatnonzero(rows.kind == EVENT) for rows in batches]
+    state.index.prefetch(rows.keys[place] or b"" for rows, at in zip(batches, events, strict=True) for place in at)
+    pairs = []
+    for rows, at in zip(batches, events, strict=True):
+        before = _pass(state, models, rows, now)
+        if isinstance(rows, PredictionRows):
+            pairs.append(_predictions(state, models, rows, at, before))
+        elif isinstance(rows, OutcomeRows):
+            pairs.append(_outcomes(state, models, rows, at, before))
+        state.positions[rows.side] = int(rows.offset[-1]) + 1
+    return [found for found in pairs if found is not None]
 
 
-def _accept(state: State, models: Models, records: Sequence[Record], verdicts: Verdicts) -> list[Accepted | _Progress]:
-    items: list[Accepted | _Progress] = []
-    dead = progress = 0
-    for record in records:
-        try:
-            item = accept(record, models)
-        except Refused as refused:
-            dead += 1
-            state.dead.append(Dead(record, refused.reason, refused.detail))
-            verdicts.tallies[(NOBODY, 0), 0, _TALLIES[SIDES.index(record.topic)]["dead"]] += 1
-        else:
-            progress += isinstance(item, _Progress)
-            items.append(item)
-    verdicts.events.append((len(records) - progress, dead))
-    return _at_home(state, items, verdicts)
+def _pass(state: State, models: Models, rows: Rows, now: float) -> Ints:
+    """Move the watermarks past a batch; the watermark that each record met, by its place."""
+    tables = models.tables
+    before = np.full(len(rows), NEVER)
+    astray = rows.kind == ASTRAY
+    if astray.any():
+        for code in np.unique(rows.generation[astray]).tolist():
+            # A checkpoint tells of a model that has watermarks here, be they that nothing was seen.
+            state.watermark(models.everything[code].key)
+    at = np.flatnonzero((rows.kind == EVENT) | (rows.kind == PROGRESS))
+    if not len(at):
+        return before
+    generation = rows.generation[at]
+    reached = rows.event_time[at] - np.where(rows.kind[at] == EVENT, tables.lateness[generation], 0)
+    present, model = np.unique(tables.model[generation], return_inverse=True)
+    keys = [models.keys.all[code] for code in present.tolist()]
+    marks = np.array([state.watermark(key)[rows.side] for key in keys], np.int64)
+    met, last = running_maxima(marks, model, reached)
+    before[at] = met
+    newest = np.zeros(len(present), np.int64)
+    newest[model] = generation
+    for key, mark, code in zip(keys, last.tolist(), newest.tolist(), strict=True):
+        state.heard[key, rows.side] = now
+        state.raise_watermark(key, rows.side, mark, models.everything[code])
+    return before
 
 
-def _at_home(state: State, items: list[Accepted | _Progress], verdicts: Verdicts) -> list[Accepted | _Progress]:
-    """Leave out the events whose id lives in another partition: they are sent on, and counted where they belong."""
-    events = [item for item in items if isinstance(item, Accepted)]
-    keys = [f"{item.key}/{item.event.prediction_id}".encode() for item in events]
-    homes = partitions_of(keys, state.partitions)
-    astray = np.flatnonzero(homes != state.partition).tolist()
-    for index in astray:
-        item = events[index]
-        item.verdict = "misrouted"
-        state.astray.append(Astray(item.record, int(homes[index]), keys[index]))
-        tally = _TALLIES[SIDES.index(item.record.topic)]["misrouted"]
-        verdicts.tallies[(item.key, item.window_start), item.generation.number, tally] += 1
-        # A checkpoint tells of a model that has watermarks here, be they that nothing was seen.
-        state.watermark(item.key)
-    if not astray:
-        return items
-    return [item for item in items if isinstance(item, _Progress) or item.verdict != "misrouted"]
+def running_maxima(first: Ints, group: Ints, values: Ints) -> tuple[Ints, Ints]:
+    """Per group: the largest of its first value and of all values before each, and the largest of all.
 
-
-def accept(record: Record, models: Models) -> Accepted | _Progress:
-    """Decode a record and check it against its model's spec.
-
-    Raises:
-        Refused: it is dead.
+    Args:
+        first: one per group.
+        group: of each value, in [0, len(first)).
+        values: in their order.
     """
-    event = decode(record)
-    key = model_key(event.namespace, event.model)
-    event_time = to_ms(event.event_time)
-    found = models.at(key, event_time)
-    if found is None:
-        raise Refused("unknown_model", explain.unknown_model(key, models.names()))
-    generation, start = found
-    if event_time < _EARLIEST:
-        raise Refused("invalid", explain.before_1970(event.event_time.isoformat()))
-    if event_time > record.log_ts + generation.future_skew:
-        raise Refused("from_future", explain.from_future(event_time, record.log_ts, generation.future_skew))
-    if isinstance(event, Progress):
-        return _Progress(key, generation, event_time)
-    item = Accepted(record, event, key, generation, event_time, start)
-    if isinstance(event, Prediction):
-        item.score, item.choice = generation.task.answer(event)
-        item.values = tuple(map(event.features.get, generation.features))
-        if wrong := generation.wrong_kind(item.values):
-            raise Refused("wrong_kind", wrong)
-        item.segments = segments_of(generation, event.segments)
-    else:
-        item.target = generation.task.target(event.label)
-    return item
+    # Ranks instead of values, so that groups can be told apart by a multiple without an overflow.
+    distinct, ranks = np.unique(np.concatenate([first, values]), return_inverse=True)
+    groups = np.concatenate([np.arange(len(first)), group])
+    order = np.argsort(groups, kind="stable")
+    base = groups[order] * len(distinct)
+    largest = distinct[np.maximum.accumulate(ranks[order] + base) - base]
+    upto = np.empty(len(groups), np.int64)
+    upto[order] = np.concatenate([largest[:1], largest[:-1]])
+    ends = np.append(np.flatnonzero(np.diff(groups[order])), len(order) - 1)
+    return upto[len(first) :], largest[ends]
 
 
-def _prediction(state: State, item: Accepted, verdicts: Verdicts) -> None:
-    event, record, generation = item.event, item.record, item.generation
-    assert isinstance(event, Prediction)  # noqa: S101  for the type checker
-    key = (item.key, event.prediction_id)
-    known = next((seen for seen in state.index.predictions.get(key, ()) if seen.version == event.version), None)
-    late = generation.grid.end(item.window_start) <= state.watermark(item.key)[0]
-    if known is not None and known.log_ts >= record.log_ts - generation.dedupe_horizon:
-        item.verdict = "duplicate"
-    elif late:
-        item.verdict = "late"
-    else:
-        verdicts.counted[item.key, generation.number].append(item)
-    seen = PredictionSeen(
-        version=event.version,
-        offset=record.offset,
-        log_ts=record.log_ts,
-        event_time=item.event_time,
-        window_start=item.window_start,
+def _predictions(state: State, models: Models, rows: PredictionRows, at: Ints, before: Ints) -> Pairs | None:
+    if not len(at):
+        return None
+    tables, known = models.tables, state.index.predictions
+    generation, log_ts, version = rows.generation[at], rows.log_ts[at], rows.version[at]
+    late = rows.window[at] + tables.width[generation] <= before[at]
+    rows.late[at] = late
+    verdict = np.where(late, LATE, COUNTED)
+    keys = _keys(rows, at)
+    first, new = known.claim(keys)
+    known.write(
+        new, log_ts=log_ts, event_time=rows.event_time[at], window=rows.window[at], generation=generation,
+        version=version, segment=rows.segment[at], place=rows.place[at], score=rows.score[at], late=late,
+    )  # fmt: skip
+    fresh = first == new
+    for place in np.flatnonzero(~fresh).tolist():
+        slot, last = known.seen(int(first[place]), int(version[place]))
+        if slot is None:
+            known.put("following", last, new[place])
+            fresh[place] = True
+            continue
+        seen, logged = known.get("log_ts", slot), int(log_ts[place])
+        if seen >= logged - tables.dedupe_horizon[generation[place]]:
+            verdict[place] = DUPLICATE
+        known.put("log_ts", slot, max(seen, logged))
+    rows.verdict[at] = verdict
+    if rows.probabilities is not None:
+        chosen = ((slot, rows.probabilities[place]) for place, slot in zip(at.tolist(), new.tolist(), strict=True))
+        known.probabilities.update((slot, found) for slot, found in chosen if found is not None)
+    outcomes = state.index.outcomes
+    if not outcomes.slots:
+        return None
+    labelled = outcomes.find(keys, len(keys))
+    joined = np.flatnonzero(fresh & (labelled >= 0))
+    return _pairs(state, models, new[joined], labelled[joined], ~late[joined])
+
+
+def _outcomes(state: State, models: Models, rows: OutcomeRows, at: Ints, before: Ints) -> Pairs | None:
+    if not len(at):
+        return None
+    tables, known = models.tables, state.index.outcomes
+    generation, log_ts, target = rows.generation[at], rows.log_ts[at], rows.target[at]
+    verdict = np.full(len(at), COUNTED)
+    keys = _keys(rows, at)
+    first, new = known.claim(keys)
+    known.write(new, log_ts=log_ts, event_time=rows.event_time[at], target=target, newest=target)
+    fresh = first == new
+    for place in np.flatnonzero(~fresh).tolist():
+        slot, logged = int(first[place]), int(log_ts[place])
+        seen = known.get("log_ts", slot)
+        if seen >= logged - tables.dedupe_horizon[generation[place]]:
+            # The first label counts, whatever is said later. Against the newest one, so that a correction that is sent
+            # twice is one correction.
+            verdict[place] = DUPLICATE if known.get("newest", slot) == target[place] else CORRECTION
+        known.put("log_ts", slot, max(seen, logged))
+        known.put("newest", slot, target[place])
+    rows.verdict[at] = verdict
+    places = np.flatnonzero(fresh)
+    joined, slots = _every_version(state.index.predictions, [keys[place] for place in places.tolist()])
+    if not len(slots):
+        return None
+    predictions, joined = state.index.predictions, places[joined]
+    made = predictions.read("generation", slots)
+    due = predictions.read("window", slots) + tables.width[made] + tables.maturity[made]
+    matured = (before[at[joined]] < due) & ~predictions.read("late", slots)
+    return _pairs(state, models, slots, new[joined], matured)
+
+
+def _every_version(known: Predictions, keys: list[bytes]) -> tuple[Ints, Ints]:
+    """(Place of the key, row) of all predictions that have one of the keys."""
+    slots = known.find(keys, len(keys))
+    places = np.flatnonzero(slots >= 0)
+    slots = slots[places]
+    found = [(places, slots)]
+    while len(slots):
+        following = known.read("following", slots)
+        places, slots = places[following > 0], following[following > 0]
+        found.append((places, slots))
+    return np.concatenate([places for places, _ in found]), np.concatenate([slots for _, slots in found])
+
+
+def _pairs(state: State, models: Models, slots: Ints, labels: Ints, matured: Bools) -> Pairs | None:
+    """Predictions and outcomes by their rows in the index, as what is counted."""
+    if not len(slots):
+        return None
+    predictions, outcomes = state.index.predictions, state.index.outcomes
+    generation = predictions.read("generation", slots).astype(np.int64)
+    apart = np.abs(outcomes.read("event_time", labels) - predictions.read("event_time", slots))
+    probabilities = predictions.probabilities
+    return Pairs(
+        partition=np.full(len(slots), state.partition),
         generation=generation,
-        late=late,
-        score=item.score,
-        choice=item.choice,
-        segments=item.segments,
+        window=predictions.read("window", slots),
+        version=predictions.read("version", slots),
+        segment=predictions.read("segment", slots),
+        score=predictions.read("score", slots),
+        place=predictions.read("place", slots),
+        probabilities=[probabilities.get(slot) for slot in slots.tolist()] if probabilities else None,
+        target=outcomes.read("target", labels),
+        matured=matured,
+        beyond=apart > models.tables.label_horizon[generation],
     )
-    if state.index.add_prediction(key, seen) and (outcome := state.index.outcomes.get(key)) is not None:
-        _join(item.key, seen, outcome, not late, verdicts)
 
 
-def _outcome(state: State, item: Accepted, verdicts: Verdicts) -> None:
-    record = item.record
-    assert isinstance(item.event, Outcome)  # noqa: S101  for the type checker
-    key = (item.key, item.event.prediction_id)
-    known = state.index.outcomes.get(key)
-    if known is not None and known.log_ts >= record.log_ts - item.generation.dedupe_horizon:
-        # The first label counts, whatever is said later. Against the newest one, so that a correction that is sent
-        # twice is one correction.
-        item.verdict = "duplicate" if known.newest == item.target else "correction"
-    seen = OutcomeSeen(record.offset, record.log_ts, item.event_time, item.target, newest=item.target)
-    if state.index.add_outcome(key, seen):
-        labelled = state.watermark(item.key)[1]
-        for prediction in state.index.predictions.get(key, ()):
-            generation = prediction.generation
-            due = generation.grid.end(prediction.window_start) + generation.maturity
-            _join(item.key, prediction, seen, labelled < due and not prediction.late, verdicts)
-
-
-def _join(key: str, prediction: PredictionSeen, outcome: OutcomeSeen, matured: bool, verdicts: Verdicts) -> None:
-    generation = prediction.generation
-    if abs(outcome.event_time - prediction.event_time) > generation.label_horizon:
-        verdicts.tallies[(key, prediction.window_start), generation.number, "outcomes.late_label"] += 1
-    else:
-        verdicts.pairs[key, generation.number].append(Pair(prediction, outcome.target, matured))
+def _keys(rows: Rows, at: Ints) -> list[bytes]:
+    """Keys of the events; every event has one."""
+    if len(at) == len(rows):
+        return cast("list[bytes]", rows.keys)
+    return [cast(bytes, rows.keys[place]) for place in at.tolist()]

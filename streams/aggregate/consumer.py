@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Mapping
 from itertools import chain
-from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -11,14 +10,16 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from schemas.settings import Settings
 from schemas.topics import TopicName
 from streams.aggregate.assign import CannotContinue, assign
+from streams.aggregate.batch import Batch
 from streams.aggregate.breaker import Breaker
-from streams.aggregate.checkpoint import CommitRefused, Outputs, checkpoint
+from streams.aggregate.checkpoint import CommitRefused, Outputs, checkpoint, settle
 from streams.aggregate.classify import classify
-from streams.aggregate.decode import Record
+from streams.aggregate.fast import INSTALLED
 from streams.aggregate.idle import Watch, adopt, targets
 from streams.aggregate.models import Models, ModelsReader
-from streams.aggregate.sketches import sketch
-from streams.aggregate.state import SIDES, State
+from streams.aggregate.read import Reader
+from streams.aggregate.rows import PROGRESS, SIDES, OutcomeRows, PredictionRows, Work
+from streams.aggregate.state import State
 from warehouse.client import Warehouse
 
 log = structlog.get_logger()
@@ -29,7 +30,14 @@ _SETTLE_SECONDS = 0.05
 """After a watermark has passed a window's end, the rest of what was sent with it is waited for this long."""
 
 _PENDING_EVENTS = 100_000
-"""A checkpoint is made when this many events wait for it, so that memory stays bounded."""
+"""So many events are counted at once, and their raw rows written; memory stays bounded."""
+
+_PENDING_LETTERS = 10_000
+"""A checkpoint is made when this many records wait for it to be sent on, or to the dead letters."""
+
+_SHARE = 9
+_LONGEST_PAUSE_SECONDS = 1.0
+"""In a backlog windows end all the time: between two checkpoints passes nine times what the last one took."""
 
 _MAX_POLL_MS = 900_000
 """Longer than the warehouse's patience: an outage of ClickHouse is waited for inside a poll."""
@@ -39,8 +47,6 @@ _REJOIN_SECONDS = 0.5
 # A message carries a whole checkpoint of a model: megabytes of counts, mostly zeros, when a backlog of many windows is
 # read. Kafka's limit is on the compressed size; gzip is what every client can read without another library.
 PRODUCER = {"linger.ms": 0, "compression.type": "gzip", "message.max.bytes": 64_000_000}
-
-Batches = dict[int, tuple[list[Record], list[Record]]]
 
 
 class Member:
@@ -65,7 +71,10 @@ class Member:
         self._now = now
         self._owner_id = owner_id
         self._sides = {settings.topic(topic): side for side, topic in enumerate(SIDES)}
+        self._events = Reader(models, settings.source_partitions)
         self._states: dict[int, State] = {}
+        self._work = Work()
+        self._pause = 0.0
         self._assigned: list[int] | None = None
         self._failure: BaseException | None = None
         self._checkpointed = now()
@@ -99,7 +108,7 @@ class Member:
                 self._turn()
             self._checkpoint()
         finally:
-            self._states = {}
+            self._drop()
             self._consumer.close()
 
     def _turn(self) -> None:
@@ -114,6 +123,8 @@ class Member:
         batches = self._sort(messages)
         if batches:
             self._process(batches)
+        if self._work.waiting() >= _PENDING_EVENTS:
+            settle(self._states, self._work, self._models, self._out)
         for state in self._states.values():
             state.pass_gaps()
         if self._due():
@@ -139,7 +150,7 @@ class Member:
         self._drop()
 
     def _drop(self) -> None:
-        self._states, self._assigned, self._crossed_at = {}, None, None
+        self._states, self._work, self._assigned, self._crossed_at = {}, Work(), None, None
 
     def _start(self, partitions: list[int]) -> None:
         self._assigned = None
@@ -155,39 +166,60 @@ class Member:
             ]
         )
 
-    def _sort(self, messages: list[Message]) -> Batches:
-        """Records by partition and topic, in offset order; errors and ends of logs are dealt with."""
-        batches: Batches = {}
-        for message in messages:
-            error = message.error()
-            partition, topic = message.partition(), message.topic()
-            if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                raise _helpful(error, self._settings)
-            state = self._states.get(partition if partition is not None else -1)
-            if state is None or topic is None or partition is None:
-                continue
-            side = self._sides[topic]
-            state.at_end[side] = error is not None
-            offset = message.offset()
-            if error is not None and offset is not None:
-                state.ends[side] = offset
-            if error is None and offset is not None and offset >= state.positions[side]:
-                log_ts, headers = message.timestamp()[1], _headers(message)
-                record = Record(SIDES[side], partition, offset, log_ts, message.value(), headers, message.key())
-                batches.setdefault(partition, ([], []))[side].append(record)
-        return batches
+    def _sort(self, messages: list[Message]) -> list[Batch]:
+        """Messages by topic and partition; errors and ends of logs are dealt with."""
+        if any(map(Message.error, messages)):
+            ends = [message for message in messages if message.error() is not None]
+            messages = [message for message in messages if message.error() is None]
+            for message in ends:
+                self._end(message)
+        by_topic: dict[str | None, list[Message]] = {}
+        for topic, message in zip(map(Message.topic, messages), messages, strict=True):
+            by_topic.setdefault(topic, []).append(message)
+        batches = []
+        for name, side in self._sides.items():
+            if found := by_topic.get(name):
+                positions = {p: state.positions[side] for p, state in self._states.items()}
+                batches.append(Batch.of_messages(SIDES[side], found, positions))
+        for batch in batches:
+            for partition, _, end in batch.spans():
+                state, side = self._states[partition], SIDES.index(batch.topic)
+                state.at_end[side] = state.ends[side] > batch.offset[end - 1]
+        return [batch for batch in batches if len(batch)]
 
-    def _process(self, batches: Batches) -> None:
+    def _end(self, message: Message) -> None:
+        """The end of a log, or an error."""
+        error, partition, topic, offset = message.error(), message.partition(), message.topic(), message.offset()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:
+            raise _helpful(error, self._settings)
+        state = self._states.get(partition if partition is not None else -1)
+        if state is not None and topic is not None and offset is not None:
+            state.at_end[self._sides[topic]] = True
+            state.ends[self._sides[topic]] = offset
+
+    def _process(self, batches: list[Batch]) -> None:
         # A generation that was published before an event was sent must be known before the event is counted.
         self._reader.read()
         self._forget_deleted()
-        now = self._now()
-        for partition, batch in batches.items():
+        self._count(batches)
+
+    def _count(self, batches: list[Batch]) -> None:
+        now, work = self._now(), self._work
+        predictions: dict[int, PredictionRows] = {}
+        outcomes: dict[int, OutcomeRows] = {}
+        for batch in batches:
+            dead = len(work.dead)
+            rows = self._events.read(batch, work)
+            progress = int((rows.kind == PROGRESS).sum())
+            self._breaker.count(batch.topic, len(batch) - progress, len(work.dead) - dead)
+            for partition, first, end in batch.spans():
+                if isinstance(rows, PredictionRows):
+                    predictions[partition] = rows.part(first, end)
+                else:
+                    outcomes[partition] = rows.part(first, end)
+        for partition in sorted({*predictions, *outcomes}):
             state = self._states[partition]
-            verdicts = classify(state, self._models, batch, now)
-            state.add(sketch(verdicts), self._out.warehouse)
-            for topic, (events, dead) in zip(SIDES, verdicts.events, strict=True):
-                self._breaker.count(topic, events, dead)
+            work.pairs += classify(state, self._models, predictions.get(partition), outcomes.get(partition), now)
 
     def _forget_deleted(self) -> None:
         if self._models.deleted:
@@ -207,16 +239,18 @@ class Member:
         if any(state.crossed for state in dirty):
             self._crossed_at = self._crossed_at or now
             settled = all(chain.from_iterable(state.at_end for state in states))
-            if settled or now - self._crossed_at >= _SETTLE_SECONDS:
+            rested = now - self._checkpointed >= self._pause
+            if settled or (rested and now - self._crossed_at >= _SETTLE_SECONDS):
                 return True
-        pending = sum(len(waiting) for state in dirty for waiting in (*state.accepted, state.astray))
-        return pending >= _PENDING_EVENTS or now - self._checkpointed >= self._settings.checkpoint_seconds
+        letters = len(self._work.dead) + len(self._work.astray)
+        return letters >= _PENDING_LETTERS or now - self._checkpointed >= self._settings.checkpoint_seconds
 
     def _checkpoint(self) -> None:
-        dirty = [state for state in self._states.values() if state.dirty()]
-        if dirty:
-            checkpoint(dirty, self._consumer, self._out)
+        began = self._now()
+        if any(state.dirty() for state in self._states.values()):
+            checkpoint(self._states, self._work, self._models, self._consumer, self._out)
         self._checkpointed, self._crossed_at = self._now(), None
+        self._pause = min(_SHARE * (self._checkpointed - began), _LONGEST_PAUSE_SECONDS)
 
     def _adopt_if_idle(self, began: float) -> None:
         if found := self._watch.look(self._states, self._models, began):
@@ -251,6 +285,8 @@ def run(
         CannotContinue: topics, offsets and tables do not belong together; the text says what to do.
         BreakerOpen: most of a topic is dead letters.
     """
+    if not INSTALLED:
+        log.warning("aggregate.slow", reason="driftline-native is not installed: events are decoded one by one")
     models = Models()
     reader = ModelsReader(settings, models)
     try:
@@ -290,7 +326,3 @@ def _helpful(error: KafkaError, settings: Settings) -> Exception:
             f"{settings.group('aggregate')} the first offsets that exist, with the metadata that is committed now."
         )
     return KafkaException(error)
-
-
-def _headers(message: Message) -> Any:
-    return message.headers()

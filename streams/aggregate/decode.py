@@ -118,6 +118,14 @@ def decode(record: Record) -> Event:
         raise Refused("undecodable", diagnose.undecodable(value, error)) from error
 
 
+def plain(record: Record) -> bool:
+    """Whether the headers of a record promise nothing else than an event of its topic."""
+    try:
+        return not record.headers or _promised(record) in (None, SOURCE_EVENTS[record.topic])
+    except Refused:
+        return False
+
+
 def _check_utf8(value: bytes) -> None:
     """The decoder would pass over what stands in fields that it does not need."""
     try:

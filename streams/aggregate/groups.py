@@ -1,39 +1,33 @@
-"""Rows by the groups that they belong to, so that one numpy call counts a column of all of them."""
-
-from collections.abc import Iterable
-from typing import Any, Generic, TypeVar
+"""Rows by what they have in common, so that one call counts a column of all of them."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-G = TypeVar("G", bound=tuple[Any, ...])
+Ints = NDArray[np.int64]
 
 
-class Groups(Generic[G]):
-    """Rows, repeated once for each group that they belong to.
+class Groups:
+    """Groups of the rows that are equal in every one of some columns.
 
     Args:
-        memberships: for each row the names of its groups; equal tuples should be few, rows may be many.
+        columns: integers, one value per row; at least one column.
 
     Attributes:
-        rows: row of each repetition.
-        ids: group of each repetition, an index of ``names``.
+        ids: group of each row, an index of ``first``.
+        first: one row of each group.
     """
 
-    def __init__(self, memberships: Iterable[tuple[G, ...]]) -> None:
-        combinations: dict[tuple[G, ...], int] = {}
-        codes = np.fromiter((combinations.setdefault(m, len(combinations)) for m in memberships), np.int64)
-        numbers: dict[G, int] = {}
-        width = max(map(len, combinations), default=0)
-        table = np.full((len(combinations), width), -1, np.int64)
-        for row, names in enumerate(combinations):
-            for column, name in enumerate(names):
-                table[row, column] = numbers.setdefault(name, len(numbers))
-        repeated = table[codes]
-        self.names: list[G] = list(numbers)
-        self.rows: NDArray[np.int64]
-        self.rows, column_of = np.nonzero(repeated >= 0)
-        self.ids: NDArray[np.int64] = repeated[self.rows, column_of]
+    def __init__(self, *columns: Ints) -> None:
+        ids, count = np.zeros(len(columns[0]), np.int64), 1
+        for column in columns:
+            values, codes = np.unique(column, return_inverse=True)
+            if len(values) > 1:
+                # Made dense again after each column: the product of many could overflow.
+                _, ids = np.unique(ids * len(values) + codes, return_inverse=True)
+                count = int(ids.max()) + 1
+        self.ids: Ints = ids
+        self.first: Ints = np.zeros(count if len(ids) else 0, np.int64)
+        self.first[ids[::-1]] = np.arange(len(ids))[::-1]
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.first)

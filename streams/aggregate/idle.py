@@ -12,7 +12,8 @@ from schemas.partials import Adoption, Watermarks
 from schemas.windows import NEVER
 from streams.aggregate.assign import recorded_watermarks
 from streams.aggregate.models import Models
-from streams.aggregate.state import SIDES, State
+from streams.aggregate.rows import SIDES
+from streams.aggregate.state import State
 from warehouse.client import Warehouse
 
 _LOOKS = 10

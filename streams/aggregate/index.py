@@ -10,44 +10,35 @@ from itertools import islice
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
-from schemas.partials import model_key
 from streams.aggregate.decode import Refused
+from streams.aggregate.groups import Groups
 from streams.aggregate.models import Generation, Models
-from streams.aggregate.tasks import Choice
+from streams.aggregate.remembered import Ints, Outcomes, Predictions, Remembered
 from warehouse.client import Warehouse
-
-IdKey = tuple[str, str]
-"""(``namespace/model``, prediction id)."""
 
 _IDS_PER_QUERY = 2_000
 _segments = msgspec.json.Decoder(dict[str, str])
 
-
-class PredictionSeen(Struct, gc=False):
-    """The first prediction of one version for an id. ``log_ts``, ``offset`` are those of its newest copy."""
-
-    version: str
-    offset: int
-    log_ts: int
-    event_time: int
-    window_start: int
-    generation: Generation
-    late: bool
-    score: float | None
-    segments: tuple[str, ...]
-    choice: Choice | None = None
-
-
-class OutcomeSeen(Struct, gc=False):
-    """The first outcome of an id. ``log_ts``, ``offset`` and ``newest`` (its target) are those of the newest one."""
-
-    offset: int
-    log_ts: int
-    event_time: int
-    target: float
-    newest: float
+_COMMON = (
+    "concat(namespace, '/', model) AS of, concat(namespace, '/', model, '/', prediction_id) AS key, "
+    "toUnixTimestamp64Milli(log_ts) AS logged, toUnixTimestamp64Milli(event_time) AS happened"
+)
+_SIDES = (
+    (
+        "raw_predictions",
+        f"{_COMMON}, toString(version) AS answered, verdict = 'late' AS late, generation, score, segments, prediction, "
+        "scores",
+    ),
+    ("raw_outcomes", f"{_COMMON}, label, positive, value"),
+)
+_WITH_ROWS_SINCE = (
+    "AND (namespace, model, prediction_id) IN (SELECT namespace, model, prediction_id FROM {table} "
+    "WHERE `partition` = {{p:UInt16}} AND `offset` < {{below:UInt64}} AND `offset` >= {{since:UInt64}})"
+)
 
 
 def segments_of(generation: Generation, tags: dict[str, str]) -> tuple[str, ...]:
@@ -61,55 +52,79 @@ class Index:
     Args:
         capacity: how many ids each of the two sides keeps after a checkpoint.
         positions: the committed positions of (predictions, outcomes): rows below them are in ClickHouse.
+
+    Attributes:
+        complete: per side: nothing was left out or forgotten, so what is not in memory does not exist.
     """
 
     def __init__(
         self, partition: int, warehouse: Warehouse, models: Models, capacity: int, positions: tuple[int, int]
     ) -> None:
-        self.predictions: dict[IdKey, tuple[PredictionSeen, ...]] = {}
-        self.outcomes: dict[IdKey, OutcomeSeen] = {}
+        self.predictions, self.outcomes = Predictions(), Outcomes()
         self.committed = positions
+        self.complete = [position <= capacity for position in positions]
         self._partition = partition
         self._warehouse = warehouse
         self._models = models
         self._capacity = capacity
-        # As long as nothing was left out or forgotten, what is not in memory does not exist.
-        self._complete = [position <= capacity for position in positions]
+
+    @property
+    def sides(self) -> tuple[Remembered, Remembered]:
+        """Predictions and outcomes."""
+        return self.predictions, self.outcomes
 
     def load(self) -> None:
         """Read the newest ``capacity`` rows of each topic below the committed positions, with all rows of their ids."""
         for side, (table, columns) in enumerate(_SIDES):
             below = self.committed[side]
-            newest = "" if self._complete[side] else _WITH_ROWS_SINCE.format(table=table)
+            newest = "" if self.complete[side] else _WITH_ROWS_SINCE.format(table=table)
             if below:
-                rows = self._warehouse.rows(
+                found = self._warehouse.arrow(
                     f"SELECT {columns} FROM {table} FINAL "  # noqa: S608  all parts are ours
                     f"WHERE `partition` = {{p:UInt16}} AND `offset` < {{below:UInt64}} {newest} ORDER BY `offset`",
                     {"p": self._partition, "below": below, "since": max(0, below - self._capacity)},
                 )
-                self._remember(side, rows)
+                self._remember(side, found)
 
-    def prefetch(self, keys: Iterable[IdKey]) -> None:
+    def prefetch(self, keys: Iterable[bytes]) -> None:
         """Bring the ids of a batch into memory: afterwards an id that is not there has no earlier row."""
-        if all(self._complete):
+        if all(self.complete):
             return
         wanted = set(keys)
-        for side, known in enumerate(self._sides()):
-            if not self._complete[side]:
-                self._fetch(side, (key for key in wanted if key not in known))
+        for side, known in enumerate(self.sides):
+            if not self.complete[side]:
+                self._fetch(side, wanted.difference(known.slots))
 
-    def _sides(self) -> tuple[dict[IdKey, Any], dict[IdKey, Any]]:
-        return self.predictions, self.outcomes
+    def forget(self, model: str) -> None:
+        """Let go of a model (``namespace/model``) that was deleted: its rows are read again, as a new owner does.
 
-    def _fetch(self, side: int, missing: Iterable[IdKey]) -> None:
+        Nothing of it may wait for a checkpoint. What is left of its predictions counts no more; of its outcomes, what
+        means something to the model that is declared now.
+        """
+        prefix = f"{model}/".encode()
+        for side in self.sides:
+            side.discard([key for key in side.slots if key.startswith(prefix)])
+        self.complete[1] = False
+
+    def commit(self, positions: tuple[int, int]) -> None:
+        """Rows below ``positions`` are in ClickHouse now: forget the oldest ids beyond the capacity."""
+        self.committed = positions
+        for side, known in enumerate(self.sides):
+            excess = len(known) - self._capacity
+            if excess > 0:
+                # A tenth more than needed, so that not every checkpoint has to.
+                known.discard(list(islice(known.slots, excess + self._capacity // 10)))
+                self.complete[side] = False
+
+    def _fetch(self, side: int, missing: Iterable[bytes]) -> None:
         table, columns = _SIDES[side]
-        by_model: dict[str, list[str]] = defaultdict(list)
-        for key, prediction_id in missing:
-            by_model[key].append(prediction_id)
-        for key, ids in by_model.items():
-            namespace, model = key.split("/", 1)
+        by_model: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for key in missing:
+            namespace, model, prediction_id = key.decode().split("/", 2)
+            by_model[namespace, model].append(prediction_id)
+        for (namespace, model), ids in by_model.items():
             for chunk in _chunks(ids, _IDS_PER_QUERY):
-                rows = self._warehouse.rows(
+                found = self._warehouse.arrow(
                     f"SELECT {columns} FROM {table} FINAL "  # noqa: S608  all parts are ours
                     "WHERE namespace = {namespace:String} AND model = {model:String} "
                     "AND prediction_id IN {ids:Array(String)} "
@@ -122,112 +137,148 @@ class Index:
                         "below": self.committed[side],
                     },
                 )
-                self._remember(side, rows)
+                self._remember(side, found)
 
-    def _remember(self, side: int, rows: list[tuple[Any, ...]]) -> None:
-        for namespace, model, prediction_id, offset, log_ts, event_time, *rest in rows:
-            key = (model_key(namespace, model), prediction_id)
-            if side == 0:
-                version, verdict, number, score, tags, prediction, scores = rest
-                generation = self._models.numbered(key[0], number)
-                if generation is None:
-                    if self._models.outlived(key[0], number):
-                        continue
-                    raise LookupError(
-                        f"raw_predictions names generation {number} of {key[0]}, which the models topic does not have. "
-                        "Publish that generation again, then restart."
-                    )
-                self.add_prediction(
-                    key,
-                    PredictionSeen(
-                        version=version,
-                        offset=offset,
-                        log_ts=log_ts,
-                        event_time=event_time,
-                        window_start=generation.grid.start(event_time),
-                        generation=generation,
-                        late=verdict == "late",
-                        score=score,
-                        segments=segments_of(generation, _segments.decode(tags)),
-                        choice=generation.task.restored(prediction, scores),
-                    ),
-                )
-            elif (target := self._target(key[0], *rest)) is not None:
-                self.add_outcome(key, OutcomeSeen(offset, log_ts, event_time, target, newest=target))
+    def _remember(self, side: int, found: pa.Table) -> None:
+        if len(found):
+            (self._add_outcomes if side else self._add_predictions)(found.combine_chunks())
 
-    def _target(self, model: str, label: str, positive: int | None, value: float | None) -> float | None:
-        """A stored label as a number, by the model of today; None when it means nothing to it.
+    def _add_predictions(self, found: pa.Table) -> None:
+        names, of = _encoded(found, "of")
+        numbers = _numbers(found, "generation")
+        groups = Groups(of, numbers)
+        codes = np.array([self._code(names[of[row]], int(numbers[row])) for row in groups.first.tolist()], np.int64)
+        generation = codes[groups.ids]
+        if (generation < 0).any():
+            kept = np.flatnonzero(generation >= 0)
+            found, generation = found.take(pa.array(kept)).combine_chunks(), generation[kept]
+        if not len(found):
+            return
+        happened = _numbers(found, "happened")
+        versions, version = _encoded(found, "answered")
+        known = self.predictions
+        first, new = known.claim(_keys(found))
+        known.write(
+            new,
+            log_ts=_numbers(found, "logged"),
+            event_time=happened,
+            window=self._models.tables.start(generation, happened),
+            generation=generation,
+            version=np.array([self._models.versions.code(name) for name in versions], np.int64)[version],
+            segment=self._segments(found, generation),
+            score=_floats(found, "score"),
+            late=_numbers(found, "late"),
+            place=-1,
+        )
+        self._choices(found, generation, new, known)
+        for row in np.flatnonzero(first != new).tolist():
+            self._again(known, int(first[row]), int(new[row]))
+
+    def _again(self, known: Predictions, first: int, new: int) -> None:
+        slot, last = known.seen(first, known.get("version", new))
+        if slot is None:
+            known.put("following", last, new)
+        else:
+            known.put("log_ts", slot, max(known.get("log_ts", slot), known.get("log_ts", new)))
+
+    def _code(self, model: str, number: int) -> int:
+        """Code of a generation; -1 when the model was deleted."""
+        generation = self._models.numbered(model, number)
+        if generation is not None:
+            return generation.code
+        if self._models.outlived(model, number):
+            return -1
+        raise LookupError(
+            f"raw_predictions names generation {number} of {model}, which the models topic does not have. "
+            "Publish that generation again, then restart."
+        )
+
+    def _segments(self, found: pa.Table, generation: Ints) -> Ints:
+        texts, text = _encoded(found, "segments")
+        groups = Groups(generation, text)
+        codes = [
+            self._models.segments.code(
+                segments_of(self._models.everything[generation[row]], _segments.decode(texts[text[row]] or "{}"))
+            )
+            for row in groups.first.tolist()
+        ]
+        return np.array(codes, np.int64)[groups.ids]
+
+    def _choices(self, found: pa.Table, generation: Ints, new: Ints, known: Predictions) -> None:
+        """What models of several classes chose."""
+        tasks = np.array([g.spec.task == "multiclass" for g in self._models.everything])
+        rows = np.flatnonzero(tasks[generation])
+        if not len(rows):
+            return
+        predictions, scores = (found.column(name).to_pylist() for name in ("prediction", "scores"))
+        for row in rows.tolist():
+            choice = self._models.everything[generation[row]].task.restored(predictions[row], scores[row])
+            if choice is not None:
+                known.put("place", new[row], choice.predicted)
+                known.probabilities[int(new[row])] = choice.scores
+
+    def _add_outcomes(self, found: pa.Table) -> None:
+        names, of = _encoded(found, "of")
+        target = np.full(len(found), np.nan)
+        for code, name in enumerate(names):
+            rows = np.flatnonzero(of == code)
+            target[rows] = self._targets(name, found.take(pa.array(rows)))
+        kept = np.flatnonzero(~np.isnan(target))
+        if not len(kept):
+            return
+        found, target = found.take(pa.array(kept)).combine_chunks(), target[kept]
+        known, logged = self.outcomes, _numbers(found, "logged")
+        first, new = known.claim(_keys(found))
+        known.write(new, log_ts=logged, event_time=_numbers(found, "happened"), target=target, newest=target)
+        for row in np.flatnonzero(first != new).tolist():
+            slot = int(first[row])
+            known.put("log_ts", slot, max(known.get("log_ts", slot), int(logged[row])))
+            known.put("newest", slot, target[row])
+
+    def _targets(self, model: str, found: pa.Table) -> NDArray[np.float64]:
+        """Stored labels as numbers, by the model of today; NaN where one means nothing to it.
 
         Classes never change, so any generation can tell. But a model that was deleted has none, and one that was
         declared again may be of another task.
         """
         generations = self._models.generations(model)
         if not generations:
-            return None
+            return np.full(len(found), np.nan)
         match generations[0].spec.task:
             case "binary":
-                return None if positive is None else float(positive)
+                return _floats(found, "positive")
             case "regression":
-                return value
-        try:
-            return generations[0].task.target(label)
-        except Refused:
-            return None
-
-    def add_prediction(self, key: IdKey, new: PredictionSeen) -> bool:
-        """Remember a prediction; whether it is the first of its id and version."""
-        known = self.predictions.get(key, ())
-        for seen in known:
-            if seen.version == new.version:
-                seen.offset, seen.log_ts = new.offset, max(seen.log_ts, new.log_ts)
-                return False
-        self.predictions[key] = (*known, new)
-        return True
-
-    def add_outcome(self, key: IdKey, new: OutcomeSeen) -> bool:
-        """Remember an outcome; whether it is the first of its id."""
-        seen = self.outcomes.get(key)
-        if seen is not None:
-            seen.offset, seen.log_ts, seen.newest = new.offset, max(seen.log_ts, new.log_ts), new.newest
-            return False
-        self.outcomes[key] = new
-        return True
-
-    def forget(self, model: str) -> None:
-        """Let go of a model (``namespace/model``) that was deleted: its rows are read again, as a new owner does.
-
-        Nothing of it may wait for a checkpoint. What is left of its predictions counts no more; of its outcomes, what
-        means something to the model that is declared now.
-        """
-        for key in [key for key in self.predictions if key[0] == model]:
-            del self.predictions[key]
-        for key in [key for key in self.outcomes if key[0] == model]:
-            del self.outcomes[key]
-            self._complete[1] = False
-
-    def commit(self, positions: tuple[int, int]) -> None:
-        """Rows below ``positions`` are in ClickHouse now: forget the oldest ids beyond the capacity."""
-        self.committed = positions
-        for side, known in enumerate(self._sides()):
-            excess = len(known) - self._capacity
-            if excess > 0:
-                # A tenth more than needed, so that not every checkpoint has to.
-                for key in list(islice(known, excess + self._capacity // 10)):
-                    del known[key]
-                self._complete[side] = False
+                return _floats(found, "value")
+        labels, label = _encoded(found, "label")
+        return np.array([_place(generations[0], text) for text in labels])[label]
 
 
-_WITH_ROWS_SINCE = (
-    "AND (namespace, model, prediction_id) IN (SELECT namespace, model, prediction_id FROM {table} "
-    "WHERE `partition` = {{p:UInt16}} AND `offset` < {{below:UInt64}} AND `offset` >= {{since:UInt64}})"
-)
-_COMMON = (
-    "namespace, model, prediction_id, `offset`, toUnixTimestamp64Milli(log_ts), toUnixTimestamp64Milli(event_time)"
-)
-_SIDES = (
-    ("raw_predictions", f"{_COMMON}, version, verdict, generation, score, segments, prediction, scores"),
-    ("raw_outcomes", f"{_COMMON}, label, positive, value"),
-)
+def _place(generation: Generation, label: str) -> float:
+    try:
+        return generation.task.target(label)
+    except Refused:
+        return np.nan
+
+
+def _encoded(found: pa.Table, name: str) -> tuple[list[str], Ints]:
+    """The distinct values of a column of texts, and the place of each row's among them."""
+    column = found.column(name).combine_chunks()
+    encoded = (column.chunk(0) if isinstance(column, pa.ChunkedArray) else column).dictionary_encode()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _numbers(found: pa.Table, name: str) -> Ints:
+    return np.asarray(found.column(name).to_numpy(), np.int64)
+
+
+def _floats(found: pa.Table, name: str) -> NDArray[np.float64]:
+    """A nullable column; NaN is null."""
+    return np.asarray(found.column(name).cast(pa.float64()).to_numpy(), np.float64)
+
+
+def _keys(found: pa.Table) -> list[Any]:
+    keys: list[Any] = found.column("key").cast(pa.binary()).to_pylist()
+    return keys
 
 
 def _chunks(items: list[str], size: int) -> Iterator[list[str]]:

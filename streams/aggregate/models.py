@@ -1,9 +1,12 @@
 """The generations of every model's spec and reference, as the compacted ``models`` topic tells them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from bus.compacted import CompactedReader
 from bus.generations import Declared
@@ -13,9 +16,12 @@ from schemas.settings import Settings
 from schemas.spec import FeatureKind, ModelSpec, milliseconds
 from schemas.windows import Windows
 from streams.aggregate import explain
+from streams.aggregate.layout import Layout, Names
 from streams.aggregate.tasks import Rules, rules
 
 log = structlog.get_logger()
+
+Ints = NDArray[np.int64]
 
 _ACCEPTED: dict[FeatureKind, type] = {"number": float, "string": str, "boolean": bool}
 _REMEMBERED_SHAPES = 10_000
@@ -23,7 +29,10 @@ _REMEMBERED_SHAPES = 10_000
 
 @dataclass
 class Generation:
-    """One spec with its reference, prepared for the hot path. Durations are in milliseconds if not named otherwise."""
+    """One spec with its reference, prepared for the hot path. Durations are in milliseconds if not named otherwise.
+
+    ``code`` is its place in ``Models.everything``, by which columns of events name it.
+    """
 
     record: ModelRecord
     spec: ModelSpec
@@ -39,6 +48,7 @@ class Generation:
     label_horizon: int
     ttl_days: int
     task: Rules
+    code: int = -1
     shapes: set[tuple[type, ...]] = field(default_factory=set)
 
     @classmethod
@@ -69,6 +79,11 @@ class Generation:
         )
 
     @property
+    def key(self) -> str:
+        """``namespace/model``."""
+        return model_key(self.record.namespace, self.record.model)
+
+    @property
     def number(self) -> int:
         """The generation's number, part of the identity of everything counted under it."""
         return self.record.generation
@@ -90,16 +105,58 @@ class Generation:
         return None
 
 
+class Tables:
+    """Columns with one row per generation, by its code, so that a batch of events of many models looks up at once.
+
+    ``model`` is a code of ``Models.keys``; ``older`` is the generation before, -1 when there is none.
+    """
+
+    def __init__(self, generations: Sequence[Generation], models: Sequence[int], older: Sequence[int]) -> None:
+        def column(values: Iterable[int]) -> Ints:
+            return np.fromiter(values, np.int64, len(generations))
+
+        self.model = column(models)
+        self.older = column(older)
+        self.number = column(g.number for g in generations)
+        self.effective_from = column(g.record.effective_from for g in generations)
+        self.width = column(g.grid.width for g in generations)
+        self.offset = column(g.grid.offset for g in generations)
+        self.lateness = column(g.lateness for g in generations)
+        self.future_skew = column(g.future_skew for g in generations)
+        self.dedupe_horizon = column(g.dedupe_horizon for g in generations)
+        self.maturity = column(g.maturity for g in generations)
+        self.label_horizon = column(g.label_horizon for g in generations)
+        self.ttl_days = column(g.ttl_days for g in generations)
+
+    def start(self, codes: Ints, event_time: Ints) -> Ints:
+        """Start of the window of each event (see ``schemas.windows``)."""
+        width, offset = self.width[codes], self.offset[codes]
+        starts: Ints = (event_time - offset) // width * width + offset
+        return starts
+
+
 class Models:
     """Every known model and its generations.
 
     Attributes:
         deleted: models of which a generation was deleted since somebody last emptied it: what is remembered of their
             events counts no more, whether or not they have been declared again.
+        everything: every generation that there has been, by its code.
+        keys: codes of the models' keys.
+        versions: codes of the versions that answered.
+        segments: codes of the sets of segments (``tag=value``) that an event can belong to.
+        layouts: by key.
+        revision: changes with every generation.
     """
 
     def __init__(self) -> None:
         self.deleted: set[str] = set()
+        self.everything: list[Generation] = []
+        self.keys, self.versions = Names[str](), Names[str]()
+        self.segments = Names[tuple[str, ...]]()
+        self.layouts: dict[str, Layout] = {}
+        self.revision = 0
+        self._tables: Tables | None = None
         self._generations: dict[str, list[Generation]] = {}
 
     def learn(self, record: ModelRecord) -> None:
@@ -116,8 +173,15 @@ class Models:
             known if known is not None and known.record == record else Generation.of(record)
             for known, record in zip(kept, records, strict=True)
         ]
+        for generation in after:
+            if generation.code < 0:
+                generation.code = len(self.everything)
+                self.everything.append(generation)
+        self.layouts.pop(key, None)
         if after:
             self._generations[key] = sorted(after, key=lambda g: -g.number)
+            self.layouts[key] = Layout(key, self._generations[key])
+        self._tables, self.revision = None, self.revision + 1
         if before.keys() - {generation.number for generation in after}:
             self.deleted.add(key)
 
@@ -143,6 +207,34 @@ class Models:
             if generation.record.effective_from <= start:
                 break
         return generation, start
+
+    @property
+    def tables(self) -> Tables:
+        """What a batch needs to know of every generation."""
+        if self._tables is None:
+            models = [self.keys.code(generation.key) for generation in self.everything]
+            older = [-1] * len(self.everything)
+            for generations in self._generations.values():
+                for newer, before in pairwise(generations):
+                    older[newer.code] = before.code
+            self._tables = Tables(self.everything, models, older)
+        return self._tables
+
+    def assign(self, newest: Ints, event_time: Ints) -> tuple[Ints, Ints]:
+        """The generation code and the window of each event, as :meth:`at` says.
+
+        Args:
+            newest: code of the newest generation of each event's model.
+            event_time: in milliseconds.
+        """
+        tables, codes = self.tables, newest
+        starts = tables.start(codes, event_time)
+        while True:
+            later = (tables.effective_from[codes] > starts) & (tables.older[codes] >= 0)
+            if not later.any():
+                return codes, starts
+            codes = np.where(later, tables.older[codes], codes)
+            starts = tables.start(codes, event_time)
 
     def outlived(self, key: str, number: int) -> bool:
         """Whether rows of a generation are left of a model that was deleted: it is unknown, or began again later."""

@@ -1,22 +1,13 @@
 """All that the owner of one source partition knows; a function of its committed checkpoints and of the log."""
 
 from dataclasses import dataclass, field
-from typing import Any
-
-from msgspec import Struct
 
 from detectors.sketch import Sketch, merge
-from schemas.events import Outcome, Prediction, SourceTopic
 from schemas.partials import Adoption, SketchRow, View, Watermarks, model_key
 from schemas.windows import NEVER
-from streams.aggregate.decode import Dead, Record
 from streams.aggregate.index import Index
 from streams.aggregate.models import Generation
-from streams.aggregate.tasks import Choice
 from warehouse.client import Warehouse
-
-SIDES: tuple[SourceTopic, SourceTopic] = ("predictions", "outcomes")
-"""The two topics of a source partition; positions, watermarks and the like are in this order."""
 
 WindowKey = tuple[str, int]
 """(``namespace/model``, window start)."""
@@ -30,38 +21,6 @@ NOBODY = model_key("", "")
 """Key of what belongs to no model: the tallies of dead letters."""
 
 
-class Astray(Struct, gc=False):
-    """A record whose id lives in another partition, to which it is sent on under its proper key."""
-
-    record: Record
-    home: int
-    key: bytes
-
-
-class Accepted(Struct, gc=False):
-    """An event that is not dead, with all that its spec says about it. Times in milliseconds.
-
-    Attributes:
-        values: of the spec's features, in their order.
-        score: what is watched of a prediction, and ``choice`` the rest of it (see ``streams.aggregate.tasks``).
-        target: the label of an outcome as a number.
-        verdict: set by ``classify``.
-    """
-
-    record: Record
-    event: Prediction | Outcome
-    key: str
-    generation: Generation
-    event_time: int
-    window_start: int
-    values: tuple[Any, ...] = ()
-    segments: tuple[str, ...] = ()
-    score: float | None = None
-    choice: Choice | None = None
-    target: float = 0.0
-    verdict: str = "counted"
-
-
 @dataclass
 class State:
     """State of a source partition since its last checkpoint, and all that the checkpoint before it decided.
@@ -72,8 +31,6 @@ class State:
         windows: the sketches in memory. ``stored``: windows that have sketches in ClickHouse and none in memory.
         changed: sketches that the next checkpoint writes.
         heard: when the last event of (model, side) arrived, in the process's seconds; ``since``: the assignment.
-        partitions: how many source partitions there are; with one, nothing can be in the wrong one.
-        astray: records that the next checkpoint sends on.
         at_end: whether the end of each log was reached.
         ends: where that was.
         crossed: a watermark has passed the end of a window since the last checkpoint.
@@ -87,12 +44,8 @@ class State:
     index: Index
     stored: set[WindowKey]
     since: float
-    partitions: int = 1
     windows: dict[WindowKey, dict[SketchKey, Sketch]] = field(default_factory=dict)
     changed: dict[WindowKey, set[SketchKey]] = field(default_factory=dict)
-    accepted: tuple[list[Accepted], list[Accepted]] = field(default_factory=lambda: ([], []))
-    dead: list[Dead] = field(default_factory=list)
-    astray: list[Astray] = field(default_factory=list)
     adoptions: list[Adoption] = field(default_factory=list)
     heard: dict[tuple[str, int], float] = field(default_factory=dict)
     at_end: list[bool] = field(default_factory=lambda: [False, False])
@@ -174,9 +127,6 @@ class State:
         """Checkpoint ``seq`` is durable: forget what it wrote, and the oldest windows beyond ``keep_windows``."""
         self.seq = seq
         self.changed = {}
-        self.accepted = ([], [])
-        self.dead = []
-        self.astray = []
         self.adoptions = []
         self.crossed = False
         self.index.commit((self.positions[0], self.positions[1]))

@@ -11,7 +11,7 @@ regression    the prediction                 the label                          
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -30,20 +30,30 @@ from streams.aggregate.decode import Refused
 from streams.aggregate.groups import Groups
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Probabilities = tuple[float, ...]
+"""Those of all classes of a spec in their order, or none at all."""
 
 
 class Choice(Struct, frozen=True, gc=False):
     """An answer of a model of several classes: the place of the one that it chose, and all probabilities or none."""
 
     predicted: int
-    scores: tuple[float, ...]
+    scores: Probabilities
 
 
-class Answered(Protocol):
-    """What a prediction said, wherever it is remembered."""
+class Answers(NamedTuple):
+    """What predictions said, by column, wherever it is remembered.
 
-    score: float | None
-    choice: Choice | None
+    Attributes:
+        scores: the watched ones; NaN where there is none.
+        places: of the predicted classes; -1 where the task has none.
+        probabilities: of all classes, where the task has several; empty when nobody asks for them.
+    """
+
+    scores: Floats
+    places: Ints
+    probabilities: Sequence[Probabilities | None] = ()
 
 
 class Rules(Protocol):
@@ -66,12 +76,10 @@ class Rules(Protocol):
             Refused: it is none of the task's.
         """
 
-    def count_answers(self, answers: Sequence[Answered], groups: Groups[tuple[int, str]]) -> dict[View, list[Sketch]]:
+    def count_answers(self, answers: Answers, groups: Groups) -> dict[View, list[Sketch]]:
         """Sketches of predictions, one per group."""
 
-    def count_pairs(
-        self, answers: Sequence[Answered], targets: Floats, groups: Groups[tuple[int, bool, str, str]]
-    ) -> list[Sketch]:
+    def count_pairs(self, answers: Answers, targets: Floats, groups: Groups) -> list[Sketch]:
         """Sketches of predictions with their labels, one per group."""
 
 
@@ -100,16 +108,13 @@ class Binary:
             return float(label)
         raise Refused("unknown_label", explain.unknown_label(label))
 
-    def count_answers(self, answers: Sequence[Answered], groups: Groups[tuple[int, str]]) -> dict[View, list[Sketch]]:
+    def count_answers(self, answers: Answers, groups: Groups) -> dict[View, list[Sketch]]:
         """See :class:`Rules`."""
-        return {"score": group_score(_scores(answers)[groups.rows], groups.ids, len(groups))}
+        return {"score": group_score(answers.scores, groups.ids, len(groups))}
 
-    def count_pairs(
-        self, answers: Sequence[Answered], targets: Floats, groups: Groups[tuple[int, bool, str, str]]
-    ) -> list[Sketch]:
+    def count_pairs(self, answers: Answers, targets: Floats, groups: Groups) -> list[Sketch]:
         """See :class:`Rules`."""
-        scores, labels = _scores(answers)[groups.rows], targets[groups.rows]
-        return group_performance(scores, labels, groups.ids, len(groups))
+        return group_performance(answers.scores, targets, groups.ids, len(groups))
 
 
 class Multiclass:
@@ -141,27 +146,21 @@ class Multiclass:
             raise Refused("unknown_label", explain.no_class("label", label, self._classes))
         return float(place)
 
-    def count_answers(self, answers: Sequence[Answered], groups: Groups[tuple[int, str]]) -> dict[View, list[Sketch]]:
+    def count_answers(self, answers: Answers, groups: Groups) -> dict[View, list[Sketch]]:
         """See :class:`Rules`."""
-        predicted, classes = _predicted(answers)[groups.rows], len(self._classes)
-        scores = _scores(answers)[groups.rows]
         return {
-            "score": group_score(scores, groups.ids, len(groups), optional=True),
-            "prediction": group_categorical(predicted, groups.ids, len(groups), classes),
+            "score": group_score(answers.scores, groups.ids, len(groups), optional=True),
+            "prediction": group_categorical(answers.places, groups.ids, len(groups), len(self._classes)),
         }
 
-    def count_pairs(
-        self, answers: Sequence[Answered], targets: Floats, groups: Groups[tuple[int, bool, str, str]]
-    ) -> list[Sketch]:
+    def count_pairs(self, answers: Answers, targets: Floats, groups: Groups) -> list[Sketch]:
         """See :class:`Rules`."""
-        unknown, classes = (np.nan,) * len(self._classes), len(self._classes)
-        probabilities = np.array([(answer.choice and answer.choice.scores) or unknown for answer in answers])
-        labels = targets.astype(np.int64)
-        losses = class_losses(probabilities, labels)
-        predicted, rows = _predicted(answers), groups.rows
-        return group_confusion(predicted[rows], labels[rows], losses[rows], groups.ids, len(groups), classes=classes)
+        unknown, labels = (np.nan,) * len(self._classes), targets.astype(np.int64)
+        losses = class_losses(np.array([known or unknown for known in answers.probabilities]), labels)
+        classes = len(self._classes)
+        return group_confusion(answers.places, labels, losses, groups.ids, len(groups), classes=classes)
 
-    def _probabilities(self, scores: dict[str, float]) -> tuple[float, ...] | None:
+    def _probabilities(self, scores: dict[str, float]) -> Probabilities | None:
         """Those of all classes in their order; () when none is given, None when only some are."""
         if not scores:
             return ()
@@ -191,17 +190,16 @@ class Regression:
             raise Refused("unknown_label", explain.no_number("label", label))
         return label
 
-    def count_answers(self, answers: Sequence[Answered], groups: Groups[tuple[int, str]]) -> dict[View, list[Sketch]]:
+    def count_answers(self, answers: Answers, groups: Groups) -> dict[View, list[Sketch]]:
         """See :class:`Rules`. What is clipped in the sum is *outside*."""
-        scores, size = _scores(answers)[groups.rows], len(groups)
-        sketches = group_numeric(scores, groups.ids, size, self._edges, low=-FIXED_LIMIT, high=FIXED_LIMIT)
-        return {"score": sketches}
+        counted = group_numeric(
+            answers.scores, groups.ids, len(groups), self._edges, low=-FIXED_LIMIT, high=FIXED_LIMIT
+        )
+        return {"score": counted}
 
-    def count_pairs(
-        self, answers: Sequence[Answered], targets: Floats, groups: Groups[tuple[int, bool, str, str]]
-    ) -> list[Sketch]:
+    def count_pairs(self, answers: Answers, targets: Floats, groups: Groups) -> list[Sketch]:
         """See :class:`Rules`."""
-        return group_errors(_scores(answers)[groups.rows], targets[groups.rows], groups.ids, len(groups))
+        return group_errors(answers.scores, targets, groups.ids, len(groups))
 
 
 def rules(spec: ModelSpec, reference: Reference | None) -> Rules:
@@ -213,12 +211,3 @@ def rules(spec: ModelSpec, reference: Reference | None) -> Rules:
             return Multiclass(spec.classes)
         case "regression":
             return Regression(reference.score_edges if reference else [])
-
-
-def _scores(answers: Sequence[Answered]) -> Floats:
-    """The watched scores; NaN where there is none."""
-    return np.array([answer.score for answer in answers], np.float64)
-
-
-def _predicted(answers: Sequence[Answered]) -> NDArray[np.int64]:
-    return np.array([answer.choice.predicted if answer.choice else -1 for answer in answers], np.int64)

@@ -12,7 +12,7 @@ from app import recount
 from schemas.events import MAX_EVENT_BYTES, Outcome, Prediction, Progress
 from schemas.models import ModelRecord
 from schemas.windows import from_ms
-from streams.aggregate.classify import accept
+from streams.aggregate.accept import accept
 from streams.aggregate.decode import Record, Refused, decode
 from streams.aggregate.diagnose import EXPECTED, WAYS_OUT
 from streams.aggregate.explain import SHOWN

@@ -16,7 +16,7 @@ from app import recount
 from schemas.events import CE_TYPES, SOURCE_EVENTS, Outcome, Prediction, Progress, encode, record_key
 from schemas.models import ModelRecord
 from schemas.windows import from_ms
-from streams.aggregate.classify import accept
+from streams.aggregate.accept import accept
 from streams.aggregate.decode import Record, Refused, decode
 from streams.aggregate.models import Models
 

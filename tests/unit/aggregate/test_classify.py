@@ -20,16 +20,13 @@ from aggregate_world import (
     prediction,
     progress,
 )
+from engine_world import Engine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.events import SourceTopic
-from streams.aggregate.classify import classify
 from streams.aggregate.decode import Record
-from streams.aggregate.index import Index
-from streams.aggregate.models import Models
-from streams.aggregate.sketches import sketch
-from streams.aggregate.state import SIDES, State
+from streams.aggregate.rows import SIDES
 from warehouse.client import Warehouse
 
 RECORDS = [model_record(), model_record(generation=2, effective_from=START + 2 * DAY)]
@@ -45,16 +42,11 @@ class NoWarehouse(Warehouse):
         raise AssertionError(f"unexpected query: {sql}")
 
 
-class Partition:
+class Partition(Engine):
     """A partition in memory, its records given batch by batch, beside the oracle."""
 
     def __init__(self) -> None:
-        self.models = Models()
-        for record in RECORDS:
-            self.models.learn(record)
-        self.warehouse = NoWarehouse()
-        index = Index(0, self.warehouse, self.models, 10**6, (0, 0))
-        self.state = State(0, "me", 0, [0, 0], {}, index, set(), 0.0)
+        super().__init__(NoWarehouse(), RECORDS)
         self.oracle = Oracle(RECORDS)
         self.offsets = {"predictions": 0, "outcomes": 0}
 
@@ -63,15 +55,16 @@ class Partition:
         self.offsets[topic] += 1
         return Record(topic, 0, offset, log_ts, value)
 
-    def count(self, records: list[Record]) -> tuple[list[Record], list[Record]]:
+    def only(self, records: list[Record]) -> tuple[list[Record], list[Record]]:
         """Count a batch in the engine alone."""
         sides = ([r for r in records if r.topic == "predictions"], [r for r in records if r.topic == "outcomes"])
-        self.state.add(sketch(classify(self.state, self.models, sides, 0.0)), self.warehouse)
+        self.count(*sides)
+        self.sketch()
         return sides
 
     def batch(self, records: list[Record]) -> None:
         """Count a batch, in the engine and in the oracle."""
-        sides = self.count(records)
+        sides = self.only(records)
         for record in (*sides[0], *sides[1]):
             self.oracle.record(record.topic, record.offset, record.log_ts, record.value or b"")
 
@@ -82,16 +75,11 @@ class Partition:
             for key, s in sketches.items()
         }
 
-    def verdicts(self) -> dict[tuple[str, int], str]:
-        alive: dict[tuple[str, int], str] = {
-            (topic, i.record.offset): i.verdict
-            for topic, side in zip(SIDES, self.state.accepted, strict=True)
-            for i in side
-        }
-        return alive | {(d.record.topic, d.record.offset): "dead" for d in self.state.dead}
+    def judged(self) -> dict[tuple[str, int], str]:
+        return self.verdicts | {(d.record.topic, d.record.offset): "dead" for d in self.work.dead}
 
     def check(self) -> None:
-        assert self.verdicts() == self.oracle.verdicts
+        assert self.judged() == self.oracle.verdicts
         assert self.counted() == self.oracle.result()
 
 
@@ -135,7 +123,7 @@ def test_cuts_and_interleaving_change_only_whether_a_pair_at_the_edge_is_overdue
         queue = order.choice([queue for queue in queues if queue])
         cut_up.batch(queue[:cut])
         del queue[:cut]
-    assert whole.verdicts() == cut_up.verdicts()
+    assert whole.judged() == cut_up.judged()
     assert joined(whole.counted()) == joined(cut_up.counted())
 
 
@@ -218,7 +206,7 @@ def test_the_first_label_counts_and_another_one_is_a_correction(
     send("predictions", body(P))
     for label in labels:
         send("outcomes", body(O | {"label": label}))
-    assert [item.verdict for item in partition.state.accepted[1]] == verdicts
+    assert [verdict for (topic, _), verdict in sorted(partition.verdicts.items()) if topic == "outcomes"] == verdicts
     assert pairs(partition) == {"matured": 1, "overdue": 0}
     [performance] = [s for key, s in partition.counted().items() if key[3] == "matured" and key[5] == ""]
     positive = labels[0] == "late"
@@ -230,7 +218,7 @@ def test_another_label_after_the_horizon_is_a_new_outcome_and_then_what_is_compa
     partition = Partition()
     for label, log_ts in (("late", 0), ("on time", 7 * DAY + 1), ("on time", 8 * DAY), ("late", 8 * DAY)):
         partition.batch([partition.record("outcomes", body(O | {"label": label}), START + DAY + log_ts)])
-    found = [item.verdict for item in partition.state.accepted[1]]
+    found = [verdict for (topic, _), verdict in sorted(partition.verdicts.items()) if topic == "outcomes"]
     assert found == ["counted", "counted", "duplicate", "correction"]
     partition.check()
 
@@ -249,7 +237,7 @@ def test_an_id_is_remembered_for_the_horizon_of_the_brokers_clock(behind: int, v
     log_ts = START + DAY
     partition.batch([partition.record("predictions", body(P), log_ts)])
     partition.batch([partition.record("predictions", body(P), log_ts + behind)])
-    assert partition.verdicts()["predictions", 1] == verdict
+    assert partition.judged()["predictions", 1] == verdict
     partition.check()
 
 
@@ -258,8 +246,8 @@ def test_the_future_is_judged_by_the_brokers_clock_and_moves_no_watermark(ahead:
     for value in (body(P), progress(START)):
         partition = Partition()
         partition.batch([partition.record("predictions", value, START - ahead)])
-        assert bool(partition.state.dead) is dead
-        assert [letter.reason for letter in partition.state.dead] == ["from_future"] * dead
+        assert bool(partition.work.dead) is dead
+        assert [letter.reason for letter in partition.work.dead] == ["from_future"] * dead
         assert bool(partition.state.watermarks) is not dead
 
 
@@ -287,7 +275,7 @@ def test_a_watermark_that_passes_a_windows_end_asks_for_a_checkpoint(partition: 
 )
 def test_labels(partition: Partition, send: Send, label: Any, positive: int) -> None:
     send("outcomes", body(O | {"label": label}))
-    assert partition.state.accepted[1][0].target == positive
+    assert partition.state.index.outcomes.get("target", 0) == positive
 
 
 @pytest.mark.parametrize(
@@ -307,8 +295,8 @@ def test_labels(partition: Partition, send: Send, label: Any, positive: int) -> 
 def test_what_the_spec_refuses_is_dead_and_says_why(
     partition: Partition, topic: SourceTopic, event: dict[str, Any], reason: str, names: str
 ) -> None:
-    partition.count([partition.record(topic, body(event), START + 30 * DAY)])
-    [letter] = partition.state.dead
+    partition.only([partition.record(topic, body(event), START + 30 * DAY)])
+    [letter] = partition.work.dead
     assert letter.reason == reason
     assert names in letter.detail
     assert partition.counted() == {("/", 0, 0, "tally", "", "", f"{topic}.dead"): (1, 0, 0, (), None, None, ())}
@@ -316,7 +304,7 @@ def test_what_the_spec_refuses_is_dead_and_says_why(
 
 def test_missing_and_unheard_of_features_are_tolerated(partition: Partition) -> None:
     event = P | {"features": {"more": "than declared"}}
-    partition.count([partition.record("predictions", body(event), START + 30 * DAY)])
+    partition.only([partition.record("predictions", body(event), START + 30 * DAY)])
     counted = partition.counted()
     for name in ("x", "origin", "wet"):
         assert counted["default/delay", START, 1, "feature", "", "", name][:2] == (1, 1)
@@ -325,6 +313,6 @@ def test_missing_and_unheard_of_features_are_tolerated(partition: Partition) -> 
 def test_an_event_belongs_to_the_newest_generation_of_its_window(partition: Partition, send: Send) -> None:
     for number, day in ((1, 1), (2, 2), (3, 3)):
         send("predictions", body(P | {"prediction_id": f"n{number}", "event_time": f"2013-01-0{day}T12:00:00Z"}))
-    generations = [item.generation.number for item in partition.state.accepted[0]]
-    assert generations == [1, 1, 2]
+    generations = {start: number for (_, start, number, view, *_), _ in partition.counted().items() if view == "score"}
+    assert generations == {START: 1, START + DAY: 1, START + 2 * DAY: 2}
     partition.check()
