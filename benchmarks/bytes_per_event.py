@@ -11,8 +11,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
-from zlib import crc32
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -25,18 +24,17 @@ from app.demo.injector import Injector
 from app.demo.service import FIRST_STEP, SEED
 from app.demo.step import Answer, Identity, Message, content
 from compose.clickhouse import LocalClickHouse
-from schemas.events import SourceTopic
 from schemas.tables import RAW_OUTCOMES, RAW_PREDICTIONS
-from streams.aggregate.checkpoint import outcome_row, prediction_row
-from streams.aggregate.accept import accept
-from streams.aggregate.decode import Record, Refused
+from streams.aggregate.batch import Batch
+from streams.aggregate.decode import Record
 from streams.aggregate.models import Models
-from streams.aggregate.state import Accepted
+from streams.aggregate.raw import outcome_table, prediction_table
+from streams.aggregate.read import Reader
+from streams.aggregate.rows import EVENT, SIDES, Work
 from warehouse.client import Warehouse
 from warehouse.migrate import migrate
 
-PARTITIONS = 4
-_TABLES = {"predictions": (RAW_PREDICTIONS, prediction_row), "outcomes": (RAW_OUTCOMES, outcome_row)}
+_TABLES = {"predictions": RAW_PREDICTIONS, "outcomes": RAW_OUTCOMES}
 _MEASURED = """
 SELECT sum(rows), sum(data_compressed_bytes + primary_key_size + marks_bytes), sum(data_uncompressed_bytes)
 FROM system.parts WHERE database = currentDatabase() AND table = {table:String} AND active
@@ -55,7 +53,7 @@ def main(
         migrate(warehouse)
         sent = _fill(warehouse, flights.load(cache), days)
         found = {}
-        for topic, (table, _) in _TABLES.items():
+        for topic, table in _TABLES.items():
             warehouse.command(f"OPTIMIZE TABLE {table.name} FINAL")
             rows, packed, plain = (int(value) for value in warehouse.rows(_MEASURED, {"table": table.name})[0])
             found[topic] = {
@@ -80,23 +78,28 @@ def _fill(warehouse: Warehouse, data: flights.Flights, days: int) -> dict[str, i
     """Insert a day at a time, as checkpoints would; bytes of the events that became rows, by topic."""
     models = Models()
     models.learn(model.first_generation())
+    reader = Reader(models, 1)
     sent: dict[str, int] = defaultdict(int)
     for seq, messages in enumerate(_steps(data, days), start=1):
-        rows: dict[SourceTopic, list[tuple[Any, ...]]] = {"predictions": [], "outcomes": []}
-        for offset, message in enumerate(messages):
-            partition = crc32(message.prediction_id.encode()) % PARTITIONS
-            # As if the broker had got it just in time for nothing to be from the future.
-            log_ts = flights.step_start(FIRST_STEP + seq + 1)
-            place = seq * 1_000_000 + offset
-            try:
-                item = accept(Record(message.topic, partition, place, log_ts, message.body), models)
-            except Refused:
-                continue
-            if isinstance(item, Accepted):
-                rows[message.topic].append(_TABLES[message.topic][1](item, seq))
-                sent[message.topic] += len(message.body)
-        for topic, found in rows.items():
-            warehouse.insert(_TABLES[topic][0], found)
+        # As if the broker had got it just in time for nothing to be from the future.
+        log_ts, work = flights.step_start(FIRST_STEP + seq + 1), Work()
+        for topic in SIDES:
+            records = [
+                Record(message.topic, 0, seq * 1_000_000 + offset, log_ts, message.body)
+                for offset, message in enumerate(messages)
+                if message.topic == topic
+            ]
+            if records:
+                kinds = reader.read(Batch.of_records(topic, records), work).kind
+                sent[topic] += sum(
+                    len(record.value or b"") for record, kind in zip(records, kinds, strict=True) if kind == EVENT
+                )
+        for table, rows in (
+            (RAW_PREDICTIONS, prediction_table(work.predictions, models, {0: seq})),
+            (RAW_OUTCOMES, outcome_table(work.outcomes, models, {0: seq})),
+        ):
+            if rows is not None:
+                warehouse.insert_arrow(table, rows)
     return sent
 
 

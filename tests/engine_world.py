@@ -44,11 +44,10 @@ class Engine:
 
     def sketch(self) -> None:
         """Add what waits to the windows."""
-        for topic, batches in zip(SIDES, (self.work.predictions, self.work.outcomes), strict=True):
-            for rows in batches:
-                for kind, offset, verdict in zip(rows.kind, rows.offset, rows.verdict, strict=True):
-                    if kind == EVENT:
-                        self.verdicts[topic, int(offset)] = VERDICTS[verdict]
+        for rows in (*self.work.predictions, *self.work.outcomes):
+            for kind, offset, verdict in zip(rows.kind, rows.offset, rows.verdict, strict=True):
+                if kind == EVENT:
+                    self.verdicts[rows.topic, int(offset)] = VERDICTS[verdict]
         for deltas in sketch(self.work, self.models).values():
             self.state.add(deltas, self.warehouse)
         self.work = Work(dead=self.work.dead, astray=self.work.astray)

@@ -71,8 +71,8 @@ class Loop:
         self.state.at_end = [True, True]
         self.member._states = {0: self.state}
 
-    def checkpoint(self, states: list[State], *_: object) -> None:
-        for state in states:
+    def checkpoint(self, states: dict[int, State], *_: object) -> None:
+        for state in states.values():
             self.adopted += [(self.clock[0], a.topic, a.watermark) for a in state.adoptions]
             state.committed(state.seq + 1, 1)
         self.clock[0] += self.stall

@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pytest
 from aggregate_world import model_record
 
@@ -12,7 +13,13 @@ from streams.aggregate.index import Index
 from streams.aggregate.models import Models
 from warehouse.client import Warehouse
 
-KEY = ("default/delay", "f1")
+KEY = b"default/delay/f1"
+_SCHEMA = pa.schema(
+    {
+        "of": pa.string(), "key": pa.string(), "logged": pa.int64(), "happened": pa.int64(),
+        "label": pa.string(), "positive": pa.uint8(), "value": pa.float64(),
+    }
+)  # fmt: skip
 FEATURES = model_record().parsed().features
 
 
@@ -21,10 +28,14 @@ class Stored(Warehouse):
 
     def __init__(self, label: str, positive: int | None, value: float | None) -> None:
         """No client."""
-        self._row = ("default", "delay", "f1", 0, 0, 0, label, positive, value)
+        self._row = {
+            "of": "default/delay", "key": KEY.decode(), "logged": 0, "happened": 0,
+            "label": label, "positive": positive, "value": value,
+        }  # fmt: skip
 
-    def rows(self, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:
-        return [self._row] if "raw_outcomes" in sql else []
+    def arrow(self, sql: str, parameters: Any = None) -> Any:
+        assert "raw_outcomes" in sql
+        return pa.Table.from_pylist([self._row], _SCHEMA)
 
 
 BINARY = ("late", 1, None)
@@ -64,7 +75,8 @@ def test_an_old_outcome_means_what_the_model_of_today_says(
         index.load()
     else:
         index.prefetch([KEY])
-    assert {key: seen.target for key, seen in index.outcomes.items()} == ({} if target is None else {KEY: target})
+    found = {key: index.outcomes.get("target", slot) for key, slot in index.outcomes.slots.items()}
+    assert found == ({} if target is None else {KEY: target})
 
 
 def test_whoever_was_there_at_the_deletion_knows_as_much_as_a_new_owner() -> None:
@@ -75,4 +87,4 @@ def test_whoever_was_there_at_the_deletion_knows_as_much_as_a_new_owner() -> Non
     models.replace("default/delay", [declared(task="multiclass", classes=("cat", "dog"))])
     index.forget("default/delay")
     index.prefetch([KEY])
-    assert index.outcomes == {}
+    assert not index.outcomes.slots
