@@ -81,7 +81,7 @@ class Index:
             if below:
                 found = self._warehouse.arrow(
                     f"SELECT {columns} FROM {table} FINAL "  # noqa: S608  all parts are ours
-                    f"WHERE `partition` = {{p:UInt16}} AND `offset` < {{below:UInt64}} {newest} ORDER BY `offset`",
+                    f"WHERE `partition` = {{p:UInt16}} AND `offset` < {{below:UInt64}} {newest} ORDER BY `offset`, `row`",
                     {"p": self._partition, "below": below, "since": max(0, below - self._capacity)},
                 )
                 self._remember(side, found)
@@ -128,7 +128,7 @@ class Index:
                     f"SELECT {columns} FROM {table} FINAL "  # noqa: S608  all parts are ours
                     "WHERE namespace = {namespace:String} AND model = {model:String} "
                     "AND prediction_id IN {ids:Array(String)} "
-                    "AND `partition` = {p:UInt16} AND `offset` < {below:UInt64} ORDER BY `offset`",
+                    "AND `partition` = {p:UInt16} AND `offset` < {below:UInt64} ORDER BY `offset`, `row`",
                     {
                         "namespace": namespace,
                         "model": model,

@@ -98,6 +98,7 @@ def _common(rows: Rows, at: Any, texts: Mapping[str, Any], models: Models, seqs:
         "prediction_id": texts["prediction_id"],
         "partition": pa.array(partition, pa.uint16()),
         "offset": pa.array(rows.offset[at], pa.uint64()),
+        "row": pa.array(rows.row[at], pa.uint32()),
         "log_ts": pa.array(rows.log_ts[at]).cast(_INSTANT),
         "event_time": pa.array(rows.event_time[at]).cast(_INSTANT),
         "verdict": _VERDICT_NAMES.take(pa.array(rows.verdict[at])),

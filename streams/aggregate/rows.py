@@ -58,8 +58,9 @@ class Texts(NamedTuple):
 class Rows:
     """A batch of one topic: partitions one after the other, each in the order of its log.
 
-    Every column has one value per record. Only ``partition``, ``offset``, ``log_ts`` and ``kind`` mean something where
-    there is no event; a progress record has ``generation``, ``event_time`` and ``window`` too.
+    Every column has one value per event. Where there is none, only ``partition``, ``offset``, ``row`` (the place of an
+    event in a message of many), ``log_ts`` and ``kind`` mean something; a progress record has ``generation``,
+    ``event_time`` and ``window`` too.
 
     Attributes:
         generation: code of ``Models.everything``.
@@ -70,6 +71,7 @@ class Rows:
     topic: SourceTopic
     partition: Ints
     offset: Ints
+    row: Ints
     log_ts: Ints
     kind: Bytes
     generation: Ints
