@@ -81,7 +81,8 @@ class Index:
             if below:
                 found = self._warehouse.arrow(
                     f"SELECT {columns} FROM {table} FINAL "  # noqa: S608  all parts are ours
-                    f"WHERE `partition` = {{p:UInt16}} AND `offset` < {{below:UInt64}} {newest} ORDER BY `offset`, `row`",
+                    f"WHERE `partition` = {{p:UInt16}} AND `offset` < {{below:UInt64}} {newest} "
+                    "ORDER BY `offset`, `row`",
                     {"p": self._partition, "below": below, "since": max(0, below - self._capacity)},
                 )
                 self._remember(side, found)
