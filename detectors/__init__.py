@@ -2,4 +2,6 @@
 
 Reading order: ``sketch`` (what is counted), ``reference`` (what normal was), ``distances``, ``quality``, ``latency``,
 ``performance`` (what a window says), ``bands`` (what is normal for a loss), ``gate`` (when a candidate has won).
+A false-alarm budget: ``budget`` (who may page how often), ``held_out`` and ``slots`` (what the reference's own windows
+measure), ``calibration`` (from a distance to evidence), ``evidence`` (over windows), ``effects``, ``estimate``.
 """

@@ -1,0 +1,79 @@
+"""The least change worth a page, in each quantity's own unit, and how large a change was, with its uncertainty."""
+
+from dataclasses import dataclass
+from math import log, sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+KS_EFFECT = 0.02
+"""Of a number's distribution: share of rows that moved, about 0.05 standard deviations of a normal feature."""
+
+WASSERSTEIN_EFFECT = 0.05
+"""Of a number's distribution, in standard deviations of the reference."""
+
+CATEGORY_EFFECT = 0.02
+"""Of categories: share of rows, of all together (total variation) and of one."""
+
+LATENCY_EFFECT = 0.10
+"""Of a latency quantile: relative to the reference."""
+
+_LOSS_ABSOLUTE, _LOSS_RELATIVE = 0.005, 0.05
+
+
+def loss_effect(reference: float) -> float:
+    """Of a labelled loss or error rate: half a point (0.005), or 5% of the reference's mean if that is more."""
+    return max(_LOSS_ABSOLUTE, _LOSS_RELATIVE * abs(reference))
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A change with its uncertainty.
+
+    Attributes:
+        mean: mean change over the windows.
+        low: lower end.
+        high: upper end.
+        n: windows.
+        descriptive: the windows were chosen by what they showed (since a change point that was estimated from them):
+            then the interval's level is not what it says, and it is to be read as a description.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    descriptive: bool
+
+
+def confidence_sequence(
+    changes: ArrayLike, sd: float, *, alpha: float = 0.05, tuned_for: int = 10, descriptive: bool = False
+) -> Interval:
+    """An interval for the mean change that holds at all times together with probability 1 - alpha.
+
+    The normal-mixture boundary of Robbins (1970), as in Howard, Ramdas, McAuliffe and Sekhon (2021) and, for unknown
+    distributions, Waudby-Smith et al. (2024): mean ± sd sqrt(2 (t r² + 1) / (t² r²) log(sqrt(t r² + 1) / alpha)).
+    Exact for windows with sub-Gaussian parameter ``sd``, asymptotic otherwise.
+
+    Args:
+        changes: one per window, finite, shape (t,), t >= 1.
+        sd: standard deviation of the reference's windows, > 0.
+        alpha: in (0, 1).
+        tuned_for: the number of windows at which it is about tightest; a choice of efficiency, not of validity.
+        descriptive: see :attr:`Interval.descriptive`.
+
+    Raises:
+        ValueError: there is no window, a change is not finite, or a parameter is out of range.
+    """
+    values = np.asarray(changes, np.float64)
+    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+        raise ValueError(f"changes must be one or more finite numbers, got shape {values.shape}")
+    if not (sd > 0 and 0 < alpha < 1 and tuned_for >= 1):
+        raise ValueError(f"needs sd > 0, 0 < alpha < 1, tuned_for >= 1, got {sd}, {alpha}, {tuned_for}")
+    t = len(values)
+    # Nearly the r² that makes the interval shortest at t = tuned_for.
+    r2 = (-2 * log(alpha) + log(-2 * log(alpha) + 1)) / tuned_for
+    scaled = t * r2 + 1
+    half = sd * sqrt(2 * scaled / (t * t * r2) * log(sqrt(scaled) / alpha))
+    mean = float(values.mean())
+    return Interval(mean, mean - half, mean + half, t, descriptive)

@@ -1,0 +1,90 @@
+"""Seasonal references: what is normal at this hour of this weekday.
+
+A slot is (hour, weekday) in the model's own time zone; a holiday counts as a Sunday. A slot that has been seen in fewer
+than ``FULL_WEEKS`` weeks is not believed alone: it shrinks to its hour of any day, and that to the whole
+reference, each by the share of weeks that are missing.
+"""
+
+from collections.abc import Collection
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from detectors.held_out import shares
+from detectors.sketch import Floats
+
+FULL_WEEKS = 8
+"""Independent weeks after which a slot speaks for itself."""
+
+_WEEK_MS = 7 * 86_400_000
+_SUNDAY = 6
+
+
+def slot_of(instant: int, zone: ZoneInfo, holidays: Collection[date] = ()) -> int:
+    """Slot of an instant in milliseconds since the epoch: 24 * weekday + hour, Monday 0:00 is 0, in [0, 168)."""
+    local = datetime.fromtimestamp(instant / 1000, UTC).astimezone(zone)
+    weekday = _SUNDAY if local.date() in holidays else local.weekday()
+    return 24 * weekday + local.hour
+
+
+def week_of(instant: int) -> int:
+    """The block that is left out for an instant in milliseconds: weeks from Monday, UTC."""
+    return (instant - 4 * 86_400_000) // _WEEK_MS
+
+
+class Slots:
+    """A seasonal reference of one column.
+
+    Args:
+        counts: rows per reference window and bin, shape (windows, bins).
+        slots: slot of each window, in [0, 168), shape (windows,).
+        weeks: week of each window, shape (windows,).
+
+    Raises:
+        ValueError: shapes differ, or a slot is out of range.
+    """
+
+    def __init__(self, counts: ArrayLike, slots: ArrayLike, weeks: ArrayLike) -> None:
+        rows, ids = np.asarray(counts, np.float64), np.asarray(slots, np.int64)
+        distinct, week_ids = np.unique(np.asarray(weeks, np.int64), return_inverse=True)
+        if rows.ndim != 2 or ids.shape != rows.shape[:1] or week_ids.shape != ids.shape:
+            raise ValueError(f"one slot and week per window, got {rows.shape}, {ids.shape}, {week_ids.shape}")
+        if ids.size and not (ids.min() >= 0 and ids.max() < 168):
+            raise ValueError(f"slots must be in [0, 168), got {ids.min()} to {ids.max()}")
+        self._week = {int(week): index for index, week in enumerate(distinct)}
+        self._counts = np.zeros((len(distinct), 168, rows.shape[1]))
+        np.add.at(self._counts, (week_ids, ids), rows)
+        self._total = self._counts.sum(axis=0)
+
+    def expected(self, slots: ArrayLike, *, without: ArrayLike | None = None) -> Floats:
+        """Expected shares of windows in these slots, shape (windows, bins).
+
+        Args:
+            slots: slot of each window.
+            without: week of each window, which is left out of what is expected of it; None: nothing is.
+        """
+        ids = np.asarray(slots, np.int64)
+        if without is None:
+            return self._shrunk(self._total, (self._counts.sum(axis=2) > 0).sum(axis=0))[ids]
+        found = np.empty((len(ids), self._total.shape[1]))
+        left_out = np.asarray(without, np.int64)
+        seen = self._counts.sum(axis=2) > 0
+        for week in np.unique(left_out):
+            rows: NDArray[np.bool_] = left_out == week
+            index = self._week.get(int(week))
+            total = self._total if index is None else self._total - self._counts[index]
+            weeks = seen.sum(axis=0) - (0 if index is None else seen[index])
+            found[rows] = self._shrunk(total, weeks)[ids[rows]]
+        return found
+
+    @staticmethod
+    def _shrunk(total: Floats, weeks: NDArray[np.int64]) -> Floats:
+        by_hour = total.reshape(7, 24, -1).sum(axis=0)
+        # An hour has been seen on as many days as its seven slots have weeks.
+        trust_hour = np.minimum(weeks.reshape(7, 24).sum(axis=0) / FULL_WEEKS, 1)[:, None]
+        hour = trust_hour * shares(by_hour) + (1 - trust_hour) * shares(total.sum(axis=0))
+        trust_slot = np.minimum(weeks / FULL_WEEKS, 1)[:, None]
+        expected: Floats = trust_slot * shares(total) + (1 - trust_slot) * np.tile(hour, (7, 1))
+        return expected

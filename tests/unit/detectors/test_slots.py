@@ -1,0 +1,64 @@
+"""Seasonal slots: which, what they expect, and that a window's own week is out."""
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from detectors.slots import Slots, slot_of, week_of
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+def instant(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def test_slots_follow_the_local_clock_over_daylight_saving() -> None:
+    assert slot_of(instant("2013-01-07T14:30:00+00:00"), NEW_YORK) == 9  # Monday, 9:30
+    assert slot_of(instant("2013-07-01T13:30:00+00:00"), NEW_YORK) == 9
+    assert slot_of(instant("2013-07-04T13:30:00+00:00"), NEW_YORK) == 3 * 24 + 9
+    assert slot_of(instant("2013-07-04T13:30:00+00:00"), NEW_YORK, {date(2013, 7, 4)}) == 6 * 24 + 9
+
+
+def test_weeks_begin_on_monday() -> None:
+    sunday, monday = instant("2013-01-06T23:59:00+00:00"), instant("2013-01-07T00:00:00+00:00")
+    assert week_of(monday) == week_of(sunday) + 1
+    assert week_of(monday) == week_of(instant("2013-01-13T23:59:00+00:00"))
+
+
+def weeks_of(n: int) -> tuple[list[int], list[int]]:
+    """Slot and week of every hour of n weeks."""
+    return list(range(168)) * n, [week for week in range(n) for _ in range(168)]
+
+
+def test_after_eight_weeks_a_slot_speaks_for_itself() -> None:
+    slots, weeks = weeks_of(8)
+    counts = np.where((np.array(slots) == 5)[:, None], [[0, 10]], [[10, 0]])
+    reference = Slots(counts, slots, weeks)
+    assert reference.expected([5, 6]).tolist() == [[0, 1], [1, 0]]
+
+
+def test_a_young_slot_shrinks_to_its_hour_and_a_young_hour_to_all() -> None:
+    # One week: slot 5 (Monday 5:00) is seen once, its hour seven times, of which one differs.
+    slots, weeks = weeks_of(1)
+    counts = np.where((np.array(slots) == 5)[:, None], [[0, 10]], [[10, 0]])
+    hour = 7 / 8 * (1 / 7) + 1 / 8 * (1 / 168)
+    assert Slots(counts, slots, weeks).expected([5])[0, 1] == pytest.approx(1 / 8 * 1 + 7 / 8 * hour)
+
+
+def test_a_window_is_not_expected_by_its_own_week() -> None:
+    slots, weeks = weeks_of(9)
+    counts = np.where((np.array(weeks) == 3)[:, None], [[0, 10]], [[10, 0]])
+    reference = Slots(counts, slots, weeks)
+    assert reference.expected([7, 7], without=[3, 4])[0].tolist() == [1, 0]
+    assert reference.expected([7, 7], without=[3, 4])[1, 1] == pytest.approx(1 / 8)
+    assert reference.expected([7], without=[99]).tolist() == reference.expected([7]).tolist()
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="168"):
+        Slots([[1, 2]], [168], [0])
+    with pytest.raises(ValueError, match="one slot"):
+        Slots([[1, 2]], [1, 2], [0, 0])
