@@ -3,17 +3,19 @@
 Imports happen inside the roles: a process pays for what it uses only.
 """
 
-import signal
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import structlog
 
-from app import wiring
+from app import leaving, probes, wiring
 from app.supervisor import end_with_supervisor
+from observe import Observer, serve
 from schemas.settings import Settings
+from warehouse.client import Waiting
 
 log = structlog.get_logger()
 
@@ -21,88 +23,134 @@ _PAGE_PATIENCE = 3.0
 """Seconds that a page waits for ClickHouse; a person is waiting too."""
 
 
-def _until_told() -> threading.Event:
-    """An event that SIGTERM and SIGINT set, so that a role can finish its batch and leave in order."""
-    stop = threading.Event()
+@dataclass(frozen=True)
+class Process:
+    """What every role is given.
 
-    def tell(_number: int, _frame: Any) -> None:
-        stop.set()
+    Attributes:
+        stop: set when the role is to finish its batch and leave.
+        observer: told how it is doing.
+    """
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, tell)
-    return stop
+    settings: Settings
+    stop: threading.Event
+    observer: Observer
+
+    @property
+    def waiting(self) -> Waiting:
+        """An outage of ClickHouse is waited out until the role is told to leave."""
+        return Waiting(stop=self.stop, told=self.observer.waited)
 
 
-def aggregate(settings: Settings) -> None:
+def aggregate(process: Process) -> None:
     """Stage 1: decode, validate, dedupe, join and sketch events, in numbered checkpoints."""
     import os
     import uuid
 
     from streams import aggregate as stage
 
-    stop = _until_told()
-    warehouse = wiring.prepare(settings)
+    warehouse = wiring.prepare(process.settings, waiting=process.waiting)
 
     def owner_id() -> str:
         # Tells one assignment's checkpoints from another's; never part of a result.
         return f"{os.getpid()}-{uuid.uuid4().hex}"
 
-    stage.run(settings, warehouse, now=time.monotonic, owner_id=owner_id, stop=stop)
+    stage.run(process.settings, warehouse, now=time.monotonic, owner_id=owner_id, stop=process.stop)
 
 
-def monitor(settings: Settings) -> None:
+def monitor(process: Process) -> None:
     """Stage 2: merge partials, close windows, test, decide, report."""
     from streams import monitor as stage
 
-    stage.run(settings, wiring.prepare(settings))
+    warehouse = wiring.prepare(process.settings, waiting=process.waiting)
+    stage.run(process.settings, warehouse, stop=process.stop, observer=process.observer)
 
 
-def trainer(settings: Settings) -> None:
+def trainer(process: Process) -> None:
     """Stage 3: answer retraining requests with candidates."""
     from retrain import trainer as stage
 
-    stop = _until_told()
-    stage.run(settings, wiring.prepare(settings), wiring.open_store(settings), stop=stop)
+    settings = process.settings
+    warehouse = wiring.prepare(settings, waiting=process.waiting)
+    stage.run(settings, warehouse, wiring.open_store(settings), stop=process.stop, observer=process.observer)
 
 
-def rollout(settings: Settings) -> None:
+def rollout(process: Process) -> None:
     """Stage 4: judge, shadow, promote, guard, roll back."""
     from retrain import rollout as stage
 
-    stop = _until_told()
-    stage.run(settings, wiring.prepare(settings), wiring.open_store(settings), stop=stop)
+    settings = process.settings
+    warehouse = wiring.prepare(settings, waiting=process.waiting)
+    stage.run(settings, warehouse, wiring.open_store(settings), stop=process.stop, observer=process.observer)
 
 
-def web(settings: Settings) -> None:
+def web(process: Process) -> None:
     """The read-only page: models, who serves, last windows, open incidents."""
     from app.web import server
 
-    server.run(settings, wiring.open_warehouse(settings, patience=_PAGE_PATIENCE))
+    warehouse = wiring.open_warehouse(process.settings, waiting=process.waiting).impatient(_PAGE_PATIENCE)
+    server.run(process.settings, warehouse, observer=process.observer)
 
 
-def ingest(settings: Settings) -> None:
+def ingest(process: Process) -> None:
     """Translate customers' own topics into driftline's events, by the ``source:`` of the models."""
     import uuid
 
     from streams import ingest as stage
 
-    stop = _until_told()
     # Names a producer's transactions; never part of a result.
-    stage.run(settings, wiring.prepare(settings), producer_id=lambda: uuid.uuid4().hex, stop=stop)
+    stage.run(
+        process.settings,
+        wiring.prepare(process.settings, waiting=process.waiting),
+        producer_id=lambda: uuid.uuid4().hex,
+        stop=process.stop,
+        observer=process.observer,
+    )
 
 
-def notify(settings: Settings) -> None:
+def notify(process: Process) -> None:
     """Tell people of incidents, and of what has stopped without a word; works while ClickHouse is away."""
     from streams import notify as stage
 
-    stop = _until_told()
-    wiring.ensure_topics(settings)
-    stage.run(settings, connect=lambda: wiring.prepare_warehouse(settings, patience=1.0), now=time.time, stop=stop)
+    settings = process.settings
+    wiring.ensure_topics(settings, waiting=process.waiting)
+    stage.run(
+        settings,
+        connect=lambda: wiring.prepare_warehouse(settings, patience=1.0),
+        now=time.time,
+        stop=process.stop,
+        observer=process.observer,
+    )
 
 
-ROLES: dict[str, Callable[[Settings], None]] = {
+ROLES: dict[str, Callable[[Process], None]] = {
     role.__name__: role for role in (aggregate, monitor, trainer, rollout, ingest, web, notify)
 }
+
+_NEEDS_NO_KAFKA = {"web"}
+_NEEDS_NO_CLICKHOUSE = {"notify"}
+
+
+@contextmanager
+def _observed(name: str, settings: Settings) -> Iterator[Observer]:
+    """What the role says of itself, where the settings say that it is asked."""
+    observer = Observer(name)
+    if settings.metrics_port is None:
+        yield observer
+        return
+    if name not in _NEEDS_NO_CLICKHOUSE:
+        observer.require("clickhouse", probes.clickhouse(settings))
+    if name not in _NEEDS_NO_KAFKA:
+        observer.require("kafka", probes.kafka(settings))
+    try:
+        with serve(observer, host=settings.metrics_host, port=settings.metrics_port) as port:
+            log.info("role.observed", host=settings.metrics_host, port=port)
+            yield observer
+    except OSError as error:
+        raise SystemExit(
+            f"{name}: /metrics cannot listen on {settings.metrics_host}:{settings.metrics_port} ({error.strerror}); "
+            "set DRIFTLINE_METRICS_PORT to a free port of this process's own, or to 0"
+        ) from None
 
 
 def run(name: str) -> None:
@@ -110,10 +158,21 @@ def run(name: str) -> None:
 
     Args:
         name: a key of :data:`ROLES`.
+
+    Raises:
+        SystemExit: the settings cannot be used, or the installation is not as they say.
     """
     wiring.configure_logging(name)
     end_with_supervisor()
     settings = wiring.load_settings()
     log.info("role.starting", bootstrap_servers=settings.bootstrap_servers, clickhouse=settings.clickhouse_url)
-    ROLES[name](settings)
+    stop = leaving.when_told()
+    with _observed(name, settings) as observer:
+        try:
+            ROLES[name](Process(settings, stop, observer))
+        except (Exception, SystemExit) as error:
+            if not stop.is_set():
+                raise
+            # A server is away: what is not durable is not committed, and the next start does it again.
+            log.warning("role.left_undone", error=str(error)[:300])
     log.info("role.stopped")

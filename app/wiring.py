@@ -17,7 +17,7 @@ from schemas.topics import TOPICS, TopicName
 if TYPE_CHECKING:
     from retrain.store import Store
     from schemas.models import ModelRecord
-    from warehouse.client import Warehouse
+    from warehouse.client import Waiting, Warehouse
 
 log = structlog.get_logger()
 
@@ -87,8 +87,11 @@ def configure_logging(role: str = "", *, quiet: bool = False) -> None:
         structlog.contextvars.bind_contextvars(role=role)
 
 
-def open_warehouse(settings: Settings, *, patience: float = 600.0) -> "Warehouse":
-    """Connect to ClickHouse, waiting up to ``patience`` seconds for it; the database must exist (:func:`prepare`)."""
+def open_warehouse(settings: Settings, *, patience: float = 600.0, waiting: "Waiting | None" = None) -> "Warehouse":
+    """Connect to ClickHouse, waiting for it up to ``patience`` seconds, or as ``waiting`` says.
+
+    The database must exist (:func:`prepare`).
+    """
     from warehouse.client import Warehouse
 
     return Warehouse.connect(
@@ -97,6 +100,7 @@ def open_warehouse(settings: Settings, *, patience: float = 600.0) -> "Warehouse
         password=settings.clickhouse_password.get_secret_value(),
         database=settings.database,
         patience=patience,
+        waiting=waiting,
     )
 
 
@@ -107,8 +111,13 @@ def open_store(settings: Settings) -> "Store":
     return Store(settings.store)
 
 
-def prepare(settings: Settings, *, patience: float = 600.0) -> "Warehouse":
+def prepare(settings: Settings, *, patience: float = 600.0, waiting: "Waiting | None" = None) -> "Warehouse":
     """Bring database and topics to what ``schemas`` declares; safe to run by every role, any number of times.
+
+    Args:
+        settings: where.
+        patience: seconds to wait for ClickHouse, and for the brokers.
+        waiting: the same, and when to give up before.
 
     Returns:
         The connection to the migrated database.
@@ -116,32 +125,39 @@ def prepare(settings: Settings, *, patience: float = 600.0) -> "Warehouse":
     Raises:
         SystemExit: an existing topic differs from its declaration; the message says how to mend it.
     """
-    warehouse = prepare_warehouse(settings, patience=patience)
-    ensure_topics(settings, timeout=patience)
+    warehouse = prepare_warehouse(settings, patience=patience, waiting=waiting)
+    ensure_topics(settings, timeout=patience, waiting=waiting)
     return warehouse
 
 
-def prepare_warehouse(settings: Settings, *, patience: float = 600.0) -> "Warehouse":
+def prepare_warehouse(settings: Settings, *, patience: float = 600.0, waiting: "Waiting | None" = None) -> "Warehouse":
     """Bring the database to what ``schemas`` declares, and return the connection to it."""
     from warehouse.client import Warehouse
     from warehouse.migrate import migrate
 
-    password = settings.clickhouse_password.get_secret_value()
     server = Warehouse.connect(
-        settings.clickhouse_url, user=settings.clickhouse_user, password=password, database="default", patience=patience
+        settings.clickhouse_url,
+        user=settings.clickhouse_user,
+        password=settings.clickhouse_password.get_secret_value(),
+        database="default",
+        patience=patience,
+        waiting=waiting,
     )
     server.command(f"CREATE DATABASE IF NOT EXISTS {settings.database}")
-    warehouse = open_warehouse(settings, patience=patience)
+    warehouse = open_warehouse(settings, patience=patience, waiting=waiting)
     migrate(warehouse)
     return warehouse
 
 
-def ensure_topics(settings: Settings, *, timeout: float = _TOPIC_PATIENCE_SECONDS) -> list[str]:
+def ensure_topics(
+    settings: Settings, *, timeout: float = _TOPIC_PATIENCE_SECONDS, waiting: "Waiting | None" = None
+) -> list[str]:
     """Create the topics that are missing; hold the others to their declaration.
 
     Args:
         settings: brokers, prefix, partitions, replication.
         timeout: seconds to wait for the brokers.
+        waiting: whom to tell that they are waited for, and when to give up before.
 
     Returns:
         Names of the topics that were created.
@@ -153,7 +169,7 @@ def ensure_topics(settings: Settings, *, timeout: float = _TOPIC_PATIENCE_SECOND
     from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
     admin = AdminClient(settings.kafka(**{"socket.connection.setup.timeout.ms": 5000}))
-    found = _topics(admin, settings, timeout)
+    found = _topics(admin, settings, timeout, waiting)
     missing: list[TopicName] = [name for name in TOPICS if settings.topic(name) not in found]
     existing: list[TopicName] = [name for name in TOPICS if settings.topic(name) in found]
     new = [
@@ -188,7 +204,7 @@ def ensure_topics(settings: Settings, *, timeout: float = _TOPIC_PATIENCE_SECOND
     return sorted(created)
 
 
-def _topics(admin: Any, settings: Settings, timeout: float) -> Any:
+def _topics(admin: Any, settings: Settings, timeout: float, waiting: "Waiting | None") -> Any:
     """The brokers' topics; while nobody answers, that is said and waited for."""
     from confluent_kafka import KafkaException
 
@@ -197,12 +213,14 @@ def _topics(admin: Any, settings: Settings, timeout: float) -> Any:
         try:
             return admin.list_topics(timeout=min(_KAFKA_ANSWER_SECONDS, timeout)).topics
         except KafkaException as error:
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline or (waiting is not None and waiting.stop.is_set()):
                 raise SystemExit(
                     f"no Kafka broker answered at {settings.bootstrap_servers} within {timeout:g} s ({error}); "
                     "check DRIFTLINE_BOOTSTRAP_SERVERS, or start one: driftline up"
                 ) from None
             log.warning("kafka.away", bootstrap_servers=settings.bootstrap_servers, error=str(error)[:300])
+            if waiting is not None:
+                waiting.told()
 
 
 def _config_problems(admin: Any, settings: Settings, names: list[TopicName]) -> list[str]:

@@ -15,6 +15,7 @@ import structlog
 
 import bus.apps
 from bus.patience import Patience
+from observe import Observer
 from retrain.decider import Decider, ModelKey, Outbox
 from retrain.models import UnknownGeneration, publish
 from retrain.store import Store
@@ -29,8 +30,10 @@ log = structlog.get_logger()
 _PATIENCE_SECONDS = 10.0
 
 
-def create_app(settings: Settings, warehouse: Warehouse, store: Store) -> faust.App:
-    """The app with its two agents; not started.
+def create_app(
+    settings: Settings, warehouse: Warehouse, store: Store, busy: asyncio.Lock, observer: Observer | None = None
+) -> faust.App:
+    """The app with its two agents, which hold ``busy`` while they work; not started.
 
     Raises:
         CredentialsError: the owner's Kafka options cannot be used for Faust.
@@ -39,18 +42,21 @@ def create_app(settings: Settings, warehouse: Warehouse, store: Store) -> faust.
     reports = app.topic(settings.topic("reports"), key_type=bytes, value_type=bytes)
     candidates = app.topic(settings.topic("candidates"), key_type=bytes, value_type=bytes)
     # A doorbell is answered for as long as it takes; a call that gives up soon lets a stop be heard in between.
-    impatient = Warehouse(warehouse.client, patience=_PATIENCE_SECONDS)
-    bell = _Bell(Decider(settings, impatient, store), _teller(app, settings, impatient))
+    impatient = warehouse.impatient(_PATIENCE_SECONDS)
+    told = observer or Observer()
+    bell = _Bell(Decider(settings, impatient, store), _teller(app, settings, impatient, told), busy)
 
     @app.agent(reports, name="rollout.reports")
     async def on_report(stream: Any) -> None:
         async for event in stream.events():
             await bell.ring(event.value, Report)
+            told.messages("reports")
 
     @app.agent(candidates, name="rollout.candidates")
     async def on_candidate(stream: Any) -> None:
         async for event in stream.events():
             await bell.ring(event.value, Candidate)
+            told.messages("candidates")
 
     @app.on_partitions_revoked.connect
     async def on_revoked(*_: Any, **__: Any) -> None:
@@ -59,7 +65,9 @@ def create_app(settings: Settings, warehouse: Warehouse, store: Store) -> faust.
     return app
 
 
-def _teller(app: faust.App, settings: Settings, warehouse: Warehouse) -> Callable[[Outbox], Awaitable[None]]:
+def _teller(
+    app: faust.App, settings: Settings, warehouse: Warehouse, observer: Observer
+) -> Callable[[Outbox], Awaitable[None]]:
     rollouts = app.topic(settings.topic("rollouts"), key_type=bytes, value_type=bytes)
 
     async def tell(outbox: Outbox) -> None:
@@ -68,8 +76,9 @@ def _teller(app: faust.App, settings: Settings, warehouse: Warehouse) -> Callabl
             published = await asyncio.to_thread(publish, settings, outbox.record)
             if published is not None:
                 await asyncio.to_thread(warehouse.insert, AUDIT, [published.audit().row()])
-        key = model_key(outbox.rollout.namespace, outbox.rollout.model).encode()
-        await (await rollouts.send(key=key, value=msgspec.json.encode(outbox.rollout)))
+        key = model_key(outbox.rollout.namespace, outbox.rollout.model)
+        await (await rollouts.send(key=key.encode(), value=msgspec.json.encode(outbox.rollout)))
+        observer.tick(key, outbox.rollout.decided_through)
 
     return tell
 
@@ -77,10 +86,10 @@ def _teller(app: faust.App, settings: Settings, warehouse: Warehouse) -> Callabl
 class _Bell:
     """What a doorbell sets off, one at a time."""
 
-    def __init__(self, decider: Decider, tell: Callable[[Outbox], Awaitable[None]]) -> None:
+    def __init__(self, decider: Decider, tell: Callable[[Outbox], Awaitable[None]], busy: asyncio.Lock) -> None:
         self._decider = decider
         self._tell = tell
-        self._lock = asyncio.Lock()
+        self._lock = busy
         self._forget = False
 
     def forget(self) -> None:
@@ -130,23 +139,23 @@ class _Bell:
             await self._tell(outbox)
 
 
-def run(settings: Settings, warehouse: Warehouse, store: Store, *, stop: threading.Event) -> None:
+def run(
+    settings: Settings,
+    warehouse: Warehouse,
+    store: Store,
+    *,
+    stop: threading.Event,
+    observer: Observer | None = None,
+) -> None:
     """Run the stage until ``stop`` is set.
 
     Raises:
         CredentialsError: the owner's Kafka options cannot be used for Faust.
         RuntimeError: Faust gave up.
     """
-    asyncio.run(_serve(settings, warehouse, store, stop))
 
+    async def serve() -> None:
+        busy, told = asyncio.Lock(), observer or Observer()
+        await bus.apps.serve(create_app(settings, warehouse, store, busy, told), busy=busy, stop=stop, observer=told)
 
-async def _serve(settings: Settings, warehouse: Warehouse, store: Store, stop: threading.Event) -> None:
-    app = create_app(settings, warehouse, store)
-    await app.start()
-    try:
-        while not stop.is_set() and not app.should_stop:
-            await asyncio.sleep(0.1)
-    finally:
-        await app.stop()
-    if not stop.is_set():
-        raise RuntimeError("the rollout's Faust app stopped by itself; its log says why")
+    asyncio.run(serve())

@@ -15,12 +15,14 @@ rows and with the same seed, and what only the first fit left in the store is na
 """
 
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from observe import Observer
 from retrain.answers import answer_rows, find_answer
 from retrain.models import ModelBook
 from retrain.store import Store
@@ -41,7 +43,14 @@ class _Lost(Exception):
     """The partition is somebody else's, or may be: nothing of what is in memory counts."""
 
 
-def run(settings: Settings, warehouse: Warehouse, store: Store, *, stop: threading.Event) -> None:
+def run(
+    settings: Settings,
+    warehouse: Warehouse,
+    store: Store,
+    *,
+    stop: threading.Event,
+    observer: Observer | None = None,
+) -> None:
     """Answer requests until ``stop`` is set.
 
     Raises:
@@ -50,7 +59,7 @@ def run(settings: Settings, warehouse: Warehouse, store: Store, *, stop: threadi
     producer = Producer(settings.producer())
     with ThreadPoolExecutor(1, thread_name_prefix="fit") as pool:
         while not stop.is_set():
-            member = _Member(settings, warehouse, store, producer, pool)
+            member = _Member(settings, warehouse, store, producer, pool=pool, observer=observer or Observer())
             try:
                 member.work(stop)
             except _Lost as error:
@@ -63,9 +72,17 @@ class _Member:
     """One membership of the consumer group; a new one is made after every doubt."""
 
     def __init__(
-        self, settings: Settings, warehouse: Warehouse, store: Store, producer: Producer, pool: ThreadPoolExecutor
+        self,
+        settings: Settings,
+        warehouse: Warehouse,
+        store: Store,
+        producer: Producer,
+        *,
+        pool: ThreadPoolExecutor,
+        observer: Observer,
     ) -> None:
         self._settings = settings
+        self._observer = observer
         self._warehouse = warehouse
         self._store = store
         self._producer = producer
@@ -73,7 +90,9 @@ class _Member:
         self._models = ModelBook(settings)
         self._training: Training | None = None
         self._lost = False
-        self._consumer = Consumer(settings.consumer(settings.group("trainer"), **{"max.poll.interval.ms": 86_400_000}))
+        options = {"max.poll.interval.ms": 86_400_000} | observer.statistics()
+        self._consumer = Consumer(settings.consumer(settings.group("trainer"), **options))
+        observer.joining()
         self._consumer.subscribe(
             [settings.topic("retraining")], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
@@ -96,6 +115,7 @@ class _Member:
                 self._answer(message, stop)
 
     def _poll(self) -> Message | None:
+        self._observer.turn()
         message = self._consumer.poll(_POLL_SECONDS)
         if self._lost:
             raise _Lost("the partition was revoked")
@@ -116,6 +136,7 @@ class _Member:
             request = msgspec.json.decode(message.value() or b"", type=Request)
         except msgspec.MsgspecError as error:
             log.error("trainer.undecodable", offset=message.offset(), error=str(error))
+            self._observer.dead_letters("undecodable")
             self._commit(place, "")
             return
         candidate = find_answer(self._warehouse, request)
@@ -126,10 +147,12 @@ class _Member:
         blob = self._store.put(msgspec.json.encode([request, candidate]))
         self._commit(place, f"1:{request.id}:{blob}")
         self._tell(request, candidate)
+        self._observer.messages("retraining")
 
     def _train(self, request: Request, place: TopicPartition, stop: threading.Event) -> Candidate | None:
         """T1 and T2, while the group is kept informed that we live; None if we were told to stop."""
         log.info("trainer.fit", request=request.id, reason=request.reason, at=request.at)
+        began = time.monotonic()
         self._training = Training(self._warehouse, self._store, self._models, request)
         self._consumer.pause(self._consumer.assignment())
         running: Future[Candidate] = self._pool.submit(self._training.run)
@@ -148,6 +171,7 @@ class _Member:
             candidate = running.result()
         except KafkaException as error:
             raise _Lost(f"the request's generation cannot be read now: {error}") from error
+        self._observer.fit(candidate.status, time.monotonic() - began)
         log.info("trainer.answer", request=request.id, status=candidate.status, error=candidate.error)
         return candidate
 
@@ -200,6 +224,7 @@ class _Member:
                 _, _, blob = place.metadata.split(":")
                 request, candidate = msgspec.json.decode(self._store.get(blob), type=tuple[Request, Candidate])
                 self._tell(request, candidate)
+        self._observer.assigned()
 
     def _revoked(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         self._lost = True

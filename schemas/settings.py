@@ -52,6 +52,12 @@ class Settings(BaseSettings):
     web_hosts: tuple[str, ...] = Field(
         default=("127.0.0.1", "localhost"), description="names that the web page answers to (JSON list), without port"
     )
+    metrics_host: str = Field(
+        default="127.0.0.1", description="where /metrics, /healthz and /readyz listen; they have no log-in"
+    )
+    metrics_port: int | None = Field(
+        default=None, ge=0, le=65535, description="their port, each process's own; 0: any free one; none: they are off"
+    )
     dead_letter_ratio: float = Field(default=0.5, gt=0, le=1, description="the breaker stops a consumer above this")
     dead_letter_min: int = Field(default=1_000, ge=1, description="fewest events in a row that the breaker looks at")
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import threading
 from typing import Any
 
 import structlog
@@ -31,7 +32,9 @@ def main() -> None:
     warehouse = Warehouse.connect(
         settings.clickhouse_url, user="default", password="", database=settings.database, patience=30
     )
-    run(settings, warehouse)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    run(settings, warehouse, stop=stop)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The one way to ClickHouse: inserts and queries that wait out an outage, and fail at once on what is our own fault."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -8,7 +10,15 @@ import clickhouse_connect
 import structlog
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    sleep_using_event,
+    stop_after_delay,
+    stop_when_event_set,
+    wait_exponential_jitter,
+)
 from urllib3.exceptions import HTTPError
 
 from schemas.tables import Table
@@ -34,41 +44,66 @@ def _not_now(error: BaseException) -> bool:
     )  # fmt: skip
 
 
-def _say(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    # ClickHouse's name of the error comes last in its text, which may be long.
-    name = getattr(error, "name", None) or type(error).__name__
-    log.warning("clickhouse.away", attempt=state.attempt_number, error=str(error)[:300], name=name)
+@dataclass(frozen=True)
+class Waiting:
+    """How an outage is waited out.
+
+    Args:
+        patience: seconds after which the last error is raised.
+        stop: once it is set nothing is waited for any more: what fails then is raised at once.
+        told: called whenever a call failed and will be repeated.
+    """
+
+    patience: float = 600.0
+    stop: threading.Event = field(default_factory=threading.Event)
+    told: Callable[[], None] = lambda: None
+
+    def retrying(self, *, longest: float = 5.0) -> Retrying:
+        """The repetition of calls, with pauses of at most ``longest`` seconds."""
+        return Retrying(
+            retry=retry_if_exception(_not_now),
+            wait=wait_exponential_jitter(initial=0.1, max=longest, jitter=0.1),
+            stop=stop_after_delay(self.patience) | stop_when_event_set(self.stop),
+            sleep=sleep_using_event(self.stop),
+            before_sleep=self._say,
+            reraise=True,
+        )
+
+    def _say(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        # ClickHouse's name of the error comes last in its text, which may be long.
+        name = getattr(error, "name", None) or type(error).__name__
+        log.warning("clickhouse.away", attempt=state.attempt_number, error=str(error)[:300], name=name)
+        self.told()
 
 
 class Warehouse:
     """A ClickHouse database.
 
-    Every call repeats until it is answered, with exponential back-off up to 5 s, for at most ``patience`` seconds;
-    then the last error is raised. Errors that waiting cannot mend (syntax, types) are raised at once.
+    Every call repeats until it is answered, with exponential back-off up to 5 s, for as long as ``waiting`` says; then
+    the last error is raised. Errors that waiting cannot mend (syntax, types) are raised at once.
     """
 
-    def __init__(self, client: Client, *, patience: float = 600.0) -> None:
+    def __init__(self, client: Client, *, patience: float = 600.0, waiting: Waiting | None = None) -> None:
         self.client = client
-        self._retrying = Retrying(
-            retry=retry_if_exception(_not_now),
-            wait=wait_exponential_jitter(initial=0.1, max=5.0, jitter=0.1),
-            stop=stop_after_delay(patience),
-            before_sleep=_say,
-            reraise=True,
-        )
+        self._waiting = waiting or Waiting(patience)
+        self._retrying = self._waiting.retrying()
 
     @classmethod
-    def connect(cls, url: str, *, user: str, password: str, database: str, patience: float = 600.0) -> Self:
-        """Connect to ``url`` (``http://host:port``), waiting up to ``patience`` seconds for it to answer."""
+    def connect(
+        cls,
+        url: str,
+        *,
+        user: str,
+        password: str,
+        database: str,
+        patience: float = 600.0,
+        waiting: Waiting | None = None,
+    ) -> Self:
+        """Connect to ``url`` (``http://host:port``), waiting for it to answer as ``waiting`` says (or ``patience``)."""
         parts = urlsplit(url)
-        for attempt in Retrying(
-            retry=retry_if_exception(_not_now),
-            wait=wait_exponential_jitter(initial=0.1, max=2.0),
-            stop=stop_after_delay(patience),
-            before_sleep=_say,
-            reraise=True,
-        ):
+        waiting = waiting or Waiting(patience)
+        for attempt in waiting.retrying(longest=2.0):
             with attempt:
                 client = clickhouse_connect.get_client(
                     host=parts.hostname or "127.0.0.1",
@@ -81,7 +116,11 @@ class Warehouse:
                     tz_mode="aware",
                     settings=_SETTINGS,
                 )
-        return cls(client, patience=patience)
+        return cls(client, waiting=waiting)
+
+    def impatient(self, patience: float) -> "Warehouse":
+        """The same database, asked by somebody who gives up after ``patience`` seconds."""
+        return Warehouse(self.client, waiting=replace(self._waiting, patience=patience))
 
     def insert(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
         """Insert rows (values in the order of ``table.columns``) and wait for the acknowledgement."""

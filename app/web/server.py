@@ -5,6 +5,7 @@ either: it listens where the operator says (this machine alone unless told other
 was told, so that a page elsewhere cannot read it through a visitor's browser.
 """
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -25,6 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from urllib3.exceptions import HTTPError
 
 from app.web import pages, pictures
+from observe import Observer
 from schemas.settings import Settings
 from schemas.windows import from_ms
 from warehouse.client import Warehouse
@@ -61,13 +63,34 @@ class _Guarded:
         await self._app(scope, receive, guarded)
 
 
-def create_app(warehouse: Warehouse, *, hosts: tuple[str, ...], now: Callable[[], datetime]) -> Starlette:
+class _Timed:
+    """Tells how long each answer took."""
+
+    def __init__(self, app: ASGIApp, observer: Observer) -> None:
+        self._app = app
+        self._observer = observer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.monotonic()
+
+        async def timed(message: Message) -> None:
+            await send(message)
+            if message["type"] == "http.response.start":
+                self._observer.request(message["status"], time.monotonic() - began)
+
+        await self._app(scope, receive, timed)
+
+
+def create_app(
+    warehouse: Warehouse, *, hosts: tuple[str, ...], now: Callable[[], datetime], observer: Observer | None = None
+) -> Starlette:
     """The application.
 
     Args:
         warehouse: asked for every page; it should give up after a few seconds, a person is waiting.
         hosts: names (without port) that it answers to.
         now: the clock, for "as of".
+        observer: told how long pages take.
     """
     templates = Environment(
         loader=PackageLoader("app.web"),
@@ -135,7 +158,11 @@ def create_app(warehouse: Warehouse, *, hosts: tuple[str, ...], now: Callable[[]
             Route("/style.css", style),
             Route("/health", health),
         ],
-        middleware=[Middleware(_Guarded), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
+        middleware=[
+            Middleware(_Timed, observer or Observer()),
+            Middleware(_Guarded),
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+        ],
         exception_handlers={HTTPException: missing, Error: away, HTTPError: away, OSError: away},
     )
 
@@ -157,10 +184,27 @@ def _instant(at: int | datetime) -> str:
     return f"{when.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
 
 
-def run(settings: Settings, warehouse: Warehouse) -> None:
+_LEAVE_SECONDS = 5
+"""That pages under way get when the process is told to stop."""
+
+
+def run(settings: Settings, warehouse: Warehouse, *, observer: Observer) -> None:
     """Serve until SIGTERM or SIGINT."""
-    app = create_app(warehouse, hosts=settings.web_hosts, now=lambda: datetime.now(UTC))
+    app = create_app(warehouse, hosts=settings.web_hosts, now=lambda: datetime.now(UTC), observer=observer)
+
+    async def turn() -> None:
+        observer.turn()
+
     log.info("web.serving", host=settings.web_host, port=settings.web_port)
-    uvicorn.run(
-        app, host=settings.web_host, port=settings.web_port, log_level="warning", access_log=False, server_header=False
+    config = uvicorn.Config(
+        app,
+        host=settings.web_host,
+        port=settings.web_port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_LEAVE_SECONDS,
+        callback_notify=turn,
+        timeout_notify=1,
     )
+    uvicorn.Server(config).run()

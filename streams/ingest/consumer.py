@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from observe import Observer
 from schemas.settings import Settings
 from streams.ingest.formats import Formats, RegistryAway
 from streams.ingest.merge import InTime, Place
@@ -34,7 +35,10 @@ _NOT_THERE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_F
 class Member:
     """One membership in the group, from joining to leaving; what it holds never outlives an assignment."""
 
-    def __init__(self, settings: Settings, sources: Sources, formats: Formats, transfer: Transfer) -> None:
+    def __init__(
+        self, settings: Settings, sources: Sources, formats: Formats, transfer: Transfer, observer: Observer
+    ) -> None:
+        self._observer = observer
         self._sources = sources
         self._formats = formats
         self._transfer = transfer
@@ -54,6 +58,7 @@ class Member:
                     "topic.metadata.refresh.interval.ms": _REFRESH_MS,
                     # Positions are always given; one that is out of range means that records were deleted unread.
                     "auto.offset.reset": "error",
+                    **observer.statistics(),
                 },
             )
         )
@@ -67,9 +72,12 @@ class Member:
         """
         try:
             while not stop.is_set():
+                self._observer.turn()
                 if self._subscribed():
                     self._turn()
                 else:
+                    # No model asks for anything: that is no reason not to be ready.
+                    self._observer.assigned()
                     stop.wait(_IDLE_SECONDS)
                     self._sources.read()
         finally:
@@ -85,6 +93,7 @@ class Member:
                 self._consumer.subscribe(
                     topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
                 )
+                self._observer.joining()
             else:
                 self._consumer.unsubscribe()
             log.info("ingest.topics", topics=topics)
@@ -104,7 +113,7 @@ class Member:
             batch = prepare(records, self._sources.rules, self._formats, self._tallies)
             self._transfer.send(batch, self._consumer)
             self._tallies |= batch.tallies
-            _tell(batch)
+            self._tell(batch)
         pause, resume = self._merge.throttle()
         if pause:
             self._consumer.pause(_partitions(pause))
@@ -119,6 +128,7 @@ class Member:
 
     def _on_revoke(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         self._drop()
+        self._observer.joining()
 
     def _drop(self) -> None:
         self._assigned, self._merge, self._tallies = None, InTime(), {}
@@ -151,6 +161,7 @@ class Member:
             self._transfer.send(begun, self._consumer)
         self._merge = InTime(positions)
         self._consumer.assign([TopicPartition(*place, position) for place, position in positions.items()])
+        self._observer.assigned()
 
     def _committed(self, partitions: list[TopicPartition]) -> dict[Place, TopicPartition]:
         """What the group has committed for every partition of the topics, other members' too."""
@@ -175,6 +186,17 @@ class Member:
             else:
                 raise KafkaException(error)
 
+    def _tell(self, batch: Batch) -> None:
+        """What became of a batch that is committed."""
+        for (topic, verdict), n in batch.verdicts.items():
+            self._observer.events(topic, verdict, n)
+        for letter in batch.letters:
+            self._observer.dead_letters(letter.reason)
+        if batch.letters:
+            first = batch.letters[0]
+            place = f"{first.place[0]}/{first.place[1]}/{first.offset}"
+            log.warning("ingest.dead_letters", records=len(batch.letters), first=place, detail=first.detail[:300])
+
     def _say_missing(self, topic: str, error: KafkaError) -> None:
         if topic not in self._missing:
             self._missing.add(topic)
@@ -190,13 +212,6 @@ def _partitions(places: Iterable[Place]) -> list[TopicPartition]:
     return [TopicPartition(*place) for place in sorted(places)]
 
 
-def _tell(batch: Batch) -> None:
-    if batch.letters:
-        first = batch.letters[0]
-        place = f"{first.place[0]}/{first.place[1]}/{first.offset}"
-        log.warning("ingest.dead_letters", records=len(batch.letters), first=place, detail=first.detail[:300])
-
-
 def run(
     settings: Settings,
     warehouse: Warehouse,
@@ -204,6 +219,7 @@ def run(
     producer_id: Callable[[], str],
     stop: threading.Event,
     registry: Any = None,
+    observer: Observer | None = None,
 ) -> None:
     """Translate customers' topics into driftline's events until ``stop`` is set.
 
@@ -213,13 +229,15 @@ def run(
         producer_id: a fresh name for each membership, never used again.
         stop: set it to leave.
         registry: client of a Schema Registry; None: the one that the settings name, if any.
+        observer: told how it is doing.
     """
+    told = observer or Observer()
     sources = Sources(settings, has_registry=registry is not None or bool(settings.schema_registry_url))
     formats = Formats(settings, registry)
     try:
         while not stop.is_set():
             try:
-                Member(settings, sources, formats, Transfer(settings, warehouse, producer_id())).run(stop)
+                Member(settings, sources, formats, Transfer(settings, warehouse, producer_id()), told).run(stop)
             except (KafkaException, RegistryAway) as error:
                 log.warning("ingest.joins_again", error=str(error))
                 stop.wait(_REJOIN_SECONDS)

@@ -1,6 +1,7 @@
 """From a batch of records to one Kafka transaction: events, dead letters and offsets, all or nothing."""
 
 import base64
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,12 +49,14 @@ class Batch:
         events: with the place of the record that each was made of.
         positions: next offset of each partition that had records.
         tallies: its books, with these records.
+        verdicts: (topic, ``mapped``, ``ignored`` or ``dead``) -> records.
     """
 
     events: list[tuple[Ready, str]] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     positions: dict[Place, int] = field(default_factory=dict)
     tallies: dict[Place, Tally] = field(default_factory=dict)
+    verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 def prepare(
@@ -84,9 +87,11 @@ def prepare(
             batch.letters.append(_letter(place, message, reason, detail))
         tally = batch.tallies[place]
         tally.records += 1
-        tally.dead += bool(mapped.refused)
-        tally.mapped += bool(mapped.events) and not mapped.refused
-        tally.ignored += not mapped.events and not mapped.refused
+        verdict = "dead" if mapped.refused else "mapped" if mapped.events else "ignored"
+        batch.verdicts[place[0], verdict] += 1
+        tally.dead += verdict == "dead"
+        tally.mapped += verdict == "mapped"
+        tally.ignored += verdict == "ignored"
         tally.predictions += sum(event.topic == "predictions" for event in mapped.events)
         tally.outcomes += sum(event.topic == "outcomes" for event in mapped.events)
     return batch

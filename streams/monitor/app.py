@@ -5,7 +5,7 @@ has been recorded and told. Nothing is raised inside the agent: an exception the
 """
 
 import asyncio
-import signal
+import threading
 from typing import Any
 
 import faust
@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 import bus.apps
+from observe import Observer
 from schemas.partials import PartialMessage
 from schemas.settings import Settings
 from schemas.topics import TopicName
@@ -27,8 +28,10 @@ _DECODER = msgspec.json.Decoder(PartialMessage)
 _PATIENCE_SECONDS = 10.0
 
 
-def create_app(settings: Settings, warehouse: Warehouse) -> faust.App:
-    """The app with its agent; not started.
+def create_app(
+    settings: Settings, warehouse: Warehouse, busy: asyncio.Lock, observer: Observer | None = None
+) -> faust.App:
+    """The app with its agent, which holds ``busy`` while it works; not started.
 
     Raises:
         CredentialsError: the owner's Kafka options cannot be used for Faust.
@@ -44,8 +47,9 @@ def create_app(settings: Settings, warehouse: Warehouse) -> faust.App:
 
     models = Models(settings)
     # The stage repeats what fails for as long as it takes; a call that gives up soon lets SIGTERM be heard in between.
-    impatient = Warehouse(warehouse.client, patience=_PATIENCE_SECONDS)
-    stage = Stage(Records(impatient, settings.source_partitions), models, send)
+    records = Records(warehouse.impatient(_PATIENCE_SECONDS), settings.source_partitions)
+    told = observer or Observer()
+    stage = Stage(records, models, send, decided=told.tick)
 
     async def dead(event: Any, error: Exception) -> None:
         """Keep a message that can never be used, with the reason."""
@@ -65,12 +69,15 @@ def create_app(settings: Settings, warehouse: Warehouse) -> faust.App:
     @app.agent(topics["partials"], name="monitor", concurrency=1)
     async def monitor(stream: Any) -> None:
         async for event in stream.events():
-            try:
-                message = _DECODER.decode(event.value or b"")
-                if message.model:  # dead letters have no model; they are tallied, not monitored
-                    await stage.handle(message)
-            except (msgspec.MsgspecError, ValueError) as error:
-                await dead(event, error)
+            async with busy:
+                try:
+                    message = _DECODER.decode(event.value or b"")
+                    if message.model:  # dead letters have no model; they are tallied, not monitored
+                        await stage.handle(message)
+                except (msgspec.MsgspecError, ValueError) as error:
+                    told.dead_letters("invalid")
+                    await dead(event, error)
+                told.messages("partials")
 
     @app.on_partitions_assigned.connect
     async def assigned(*_: Any, **__: Any) -> None:
@@ -83,26 +90,22 @@ def create_app(settings: Settings, warehouse: Warehouse) -> faust.App:
     return app
 
 
-def run(settings: Settings, warehouse: Warehouse) -> None:
-    """Run the stage in the foreground until SIGTERM or SIGINT.
+def run(settings: Settings, warehouse: Warehouse, *, stop: threading.Event, observer: Observer | None = None) -> None:
+    """Run the stage until ``stop`` is set.
+
+    Args:
+        settings: of the installation.
+        warehouse: ClickHouse, migrated.
+        stop: set it to finish the message at hand, and leave.
+        observer: told how it is doing.
 
     Raises:
         CredentialsError: the owner's Kafka options cannot be used for Faust.
         RuntimeError: Faust gave up.
     """
-    asyncio.run(_serve(settings, warehouse))
 
+    async def serve() -> None:
+        busy, told = asyncio.Lock(), observer or Observer()
+        await bus.apps.serve(create_app(settings, warehouse, busy, told), busy=busy, stop=stop, observer=told)
 
-async def _serve(settings: Settings, warehouse: Warehouse) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    app = create_app(settings, warehouse)
-    await app.start()
-    asked, died = asyncio.create_task(stop.wait()), asyncio.create_task(app.wait_until_stopped())
-    await asyncio.wait((asked, died), return_when=asyncio.FIRST_COMPLETED)
-    await app.stop()
-    for task in (asked, died):
-        task.cancel()
-    if not stop.is_set():
-        raise RuntimeError("the monitor's Faust app stopped by itself; its log says why")
+    asyncio.run(serve())

@@ -41,11 +41,26 @@ class ModelsReader(Protocol):
 class Stage:
     """The monitors of all models that this process has been told of since its partitions were assigned."""
 
-    def __init__(self, records: Records, models: ModelsReader, send: Send) -> None:
-        """Hold nothing: every model is rebuilt from ``records`` when it is first touched."""
+    def __init__(
+        self,
+        records: Records,
+        models: ModelsReader,
+        send: Send,
+        *,
+        decided: Callable[[str, int], None] = lambda _model, _at: None,
+    ) -> None:
+        """Hold nothing: every model is rebuilt from ``records`` when it is first touched.
+
+        Args:
+            records: ClickHouse.
+            models: generations.
+            send: to Kafka.
+            decided: told of each tick (``namespace/model``, event time in ms) that was recorded and told.
+        """
         self._records = records
         self._models = models
         self._send = send
+        self._decided = decided
         self._monitors: dict[str, ModelMonitor] = {}
 
     def forget(self) -> None:
@@ -112,6 +127,7 @@ class Stage:
                 return
             tick = await asyncio.to_thread(self._decide, monitor, start, known)
             await self._tell(tick.report)
+            self._decided(model_key(monitor.namespace, monitor.model), tick.report.at)
 
     def _decide(self, monitor: ModelMonitor, start: int, generations: Generations) -> Tick:
         tick = monitor.tick(start, generations)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
+from observe import Observer
 from schemas.settings import Settings
 from streams.notify.delivery import Pace
 from streams.notify.ledger import Ledger
@@ -26,6 +27,7 @@ def run(
     now: Callable[[], float],
     stop: threading.Event,
     pace: Pace | None = None,
+    observer: Observer | None = None,
 ) -> None:
     """Tell people until ``stop`` is set. One process does so at a time; others wait to take over.
 
@@ -35,6 +37,7 @@ def run(
         now: seconds since the epoch.
         stop: ends it.
         pace: how long things take; default: as the settings say.
+        observer: told how it is doing.
 
     Raises:
         KafkaException: for what waiting cannot mend (authorisation, a topic that does not exist).
@@ -45,16 +48,15 @@ def run(
         )
     if unknown := sorted(set(settings.default_channels) - settings.channels.keys()):
         log.error("notify.unknown_channel", default_channels=unknown, valid=sorted(settings.channels))
-    asyncio.run(_serve(settings, connect, now, stop, pace or Pace(give_up=settings.notify_give_up_seconds)))
+    ledger, told = Ledger(connect, now), observer or Observer()
+    chosen = pace or Pace(give_up=settings.notify_give_up_seconds)
+    asyncio.run(_serve(lambda: Member(settings, ledger, chosen, now, observer=told), ledger, stop))
 
 
-async def _serve(
-    settings: Settings, connect: Callable[[], Warehouse], now: Callable[[], float], stop: threading.Event, pace: Pace
-) -> None:
-    ledger = Ledger(connect, now)
+async def _serve(join: Callable[[], Member], ledger: Ledger, stop: threading.Event) -> None:
     try:
         while not stop.is_set():
-            member = Member(settings, ledger, pace, now)
+            member = join()
             try:
                 await member.work(stop)
             except Lost as error:

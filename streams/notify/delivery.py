@@ -134,6 +134,7 @@ class Line:
         pace: how long things take.
         now: seconds since the epoch.
         done: told of every ring when nothing more will happen to it.
+        noted: told of the channel and of what became of a ring, whenever a row says so.
     """
 
     def __init__(
@@ -146,6 +147,7 @@ class Line:
         pace: Pace,
         now: Callable[[], float],
         done: Callable[[str, Ring], None],
+        noted: Callable[[str, str], None] = lambda _channel, _state: None,
     ) -> None:
         self.name = name
         self.channel = channel
@@ -154,6 +156,7 @@ class Line:
         self._pace = pace
         self._now = now
         self._done = done
+        self._noted = noted
         self._queue: deque[Ring] = deque()
         self._something = asyncio.Event()
         self.idle = asyncio.Event()
@@ -261,6 +264,7 @@ class Line:
 
     async def _note(self, ring: Ring, state: State, attempts: int, error: str) -> None:
         change = ring.notice.change
+        self._noted(self.name, state)
         say = log.info if state in {"delivered", "silenced"} else log.error
         say(
             f"notify.{state.replace(' ', '_')}",

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from observe import Observer
 from schemas.lifecycle import Incident
 from schemas.settings import Settings
 from streams.notify.book import Book, Change
@@ -45,10 +46,14 @@ class Member:
         ledger: ClickHouse.
         pace: of deliveries.
         now: seconds since the epoch.
+        observer: told how it is doing.
     """
 
-    def __init__(self, settings: Settings, ledger: Ledger, pace: Pace, now: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: Settings, ledger: Ledger, pace: Pace, now: Callable[[], float], *, observer: Observer
+    ) -> None:
         self._settings = settings
+        self._observer = observer
         self._ledger = ledger
         self._pace = pace
         self._now = now
@@ -63,7 +68,8 @@ class Member:
         self._committed: tuple[int, str] | None = None
         self._lost = ""
         self._lines: dict[str, Line] = {}
-        self._consumer = Consumer(settings.consumer(settings.group("notify")))
+        self._consumer = Consumer(settings.consumer(settings.group("notify"), **observer.statistics()))
+        observer.joining()
         self._consumer.subscribe(
             [self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
@@ -79,7 +85,14 @@ class Member:
             post = Post(client, self._pace.timeout)
             for name, channel in self._settings.channels.items():
                 self._lines[name] = Line(
-                    name, channel, post, ledger=self._ledger, pace=self._pace, now=self._now, done=self._done
+                    name,
+                    channel,
+                    post,
+                    ledger=self._ledger,
+                    pace=self._pace,
+                    now=self._now,
+                    done=self._done,
+                    noted=self._observer.delivery,
                 )
             others = [asyncio.create_task(line.work()) for line in self._lines.values()]
             others += [
@@ -134,6 +147,7 @@ class Member:
 
     async def _read_all(self, stop: threading.Event) -> None:
         while not stop.is_set():
+            self._observer.turn()
             messages = await blocking(self._consumer.consume, _BATCH, _POLL_SECONDS)
             if self._lost:
                 raise Lost(self._lost)
@@ -142,6 +156,7 @@ class Member:
                 await self._learn()
             for message in messages:
                 await self._take(message)
+            self._observer.messages("alerts", len(messages))
             await self._catch_up()
             await self._commit()
             if self._ledger.waiting:
@@ -173,6 +188,7 @@ class Member:
             change = self._book.learn(offset, msgspec.json.decode(message.value() or b"", type=Incident))
         except msgspec.MsgspecError as problem:
             log.error("notify.undecodable", place=f"{self._topic}/0/{offset}", error=str(problem)[:500])
+            self._observer.dead_letters("undecodable")
             change = None
         if change is not None and self._progress.live(offset):
             await self._ring(change, offset)
@@ -252,6 +268,9 @@ class Member:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Start from the beginning; how far people were told is in the commit."""
+        self._observer.assigned()
+        if not partitions:  # another process has it, and this one is ready to take over
+            return
         try:
             committed = consumer.committed(partitions, timeout=30)[0]
             low, self._end = consumer.get_watermark_offsets(partitions[0], timeout=30, cached=False)

@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from retraining_world import request
 
+from observe import Observer
 from retrain import trainer
 from schemas.settings import Settings
 
@@ -64,7 +65,7 @@ def test_what_a_stop_leaves_of_a_fit_is_no_answer(monkeypatch: pytest.MonkeyPatc
             return future
 
     with Done(1) as pool:
-        member = trainer._Member(Settings(), None, None, None, pool)  # type: ignore[arg-type]
+        member = trainer._Member(Settings(), None, None, None, pool=pool, observer=Observer())  # type: ignore[arg-type]
         place = TopicPartition("driftline.retraining", 0, 1)
         assert member._train(request(0), place, Killed.stop) is None
         assert not member._consumer.moved  # type: ignore[attr-defined]

@@ -1,0 +1,41 @@
+"""How a role leaves: a signal tells it, it finishes what it is at, and is gone within ten seconds whatever happens."""
+
+import os
+import signal
+import threading
+import time
+
+import structlog
+
+log = structlog.get_logger()
+
+GRACE = 8.0
+"""Seconds to leave in order; supervisors (ours, Docker's) kill after ten."""
+
+
+def when_told(grace: float = GRACE) -> threading.Event:
+    """An event that SIGTERM and SIGINT set, so that a role can finish its batch and leave in order.
+
+    A role that is not gone ``grace`` seconds later is ended as a crash would end it, with exit code 1: what is not
+    durable is not committed, and the next start does it again. Must be called in the main thread.
+    """
+    stop = threading.Event()
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    # A handler in Python would wait for a call into C to return, such as the flush of a producer without brokers; the
+    # number of the signal is written to the pipe at once.
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
+
+    def listen() -> None:
+        while not set(os.read(reading, 64)) & {signal.SIGTERM, signal.SIGINT}:
+            continue
+        log.info("role.stopping", grace=grace)
+        stop.set()
+        time.sleep(grace)
+        log.error("role.cut_off", grace=grace, use="nothing: what was not committed is done again by the next start")
+        os._exit(1)
+
+    threading.Thread(target=listen, name="leaving", daemon=True).start()
+    return stop
