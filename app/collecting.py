@@ -1,9 +1,11 @@
 """What a model compares with: its reference, or how far it is with collecting one from its first rows."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.declare import unreferenced
+from app.status import Name, rows_of
 from detectors import enough
 from schemas.models import ModelRecord
 from schemas.partials import model_key
@@ -15,16 +17,21 @@ _DAY = 86_400_000
 
 # Closed windows and the open one; late rows are in no window. A checkpoint is at most some seconds old.
 _COUNTED = """
-SELECT sumIf(n, name = 'predictions.served'), toUnixTimestamp64Milli(minIf(window_start, name = 'predictions.counted')),
+SELECT namespace, model, sumIf(n, name = 'predictions.served'),
+    toUnixTimestamp64Milli(minIf(window_start, name = 'predictions.counted')),
     toUnixTimestamp64Milli(maxIf(window_start, name = 'predictions.counted')),
     countIf(name = 'predictions.counted')
-FROM partials FINAL WHERE namespace = {namespace:String} AND model = {model:String} AND view = 'tally'
+FROM partials FINAL WHERE (namespace, model) IN {models:Array(Tuple(String, String))} AND view = 'tally'
+GROUP BY namespace, model
 """
 
 _NEWEST = """
-SELECT namespace, model, argMax(body, JSONExtractInt(body, 'generation')) FROM audit_log WHERE kind = 'generation'
-GROUP BY namespace, model
+SELECT namespace, model, argMax(body, JSONExtractInt(body, 'generation')) FROM audit_log
+WHERE {which} AND kind = 'generation' GROUP BY namespace, model
 """
+
+
+_NOTHING = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +61,30 @@ def progress(warehouse: Warehouse, record: ModelRecord) -> Progress | None:
     """How far a model is that collects its reference; None for one that has a reference, or gets it by training."""
     if record.reference is not None or record.parsed().retraining.enabled:
         return None
-    return _progress(warehouse, record.namespace, record.model, record.parsed())
+    name = record.namespace, record.model
+    return _progress(warehouse, {name: record.parsed()})[model_key(*name)]
 
 
-def audited(warehouse: Warehouse) -> dict[str, Progress]:
-    """``namespace/model`` -> progress of every model that collects, by the audit log alone."""
-    found = {}
-    for namespace, model, body in warehouse.rows(_NEWEST):
+def audited(warehouse: Warehouse, only: Name | None = None) -> dict[str, Progress]:
+    """``namespace/model`` -> progress of every model that collects (or of one only), by the audit log alone."""
+    specs = {}
+    for namespace, model, body in rows_of(warehouse, _NEWEST, only):
         record = json.loads(body)
         spec = ModelSpec.model_validate(record["spec"])
         if record["reference"] is None and not spec.retraining.enabled:
-            found[model_key(namespace, model)] = _progress(warehouse, namespace, model, spec)
-    return found
+            specs[namespace, model] = spec
+    return _progress(warehouse, specs)
 
 
-def _progress(warehouse: Warehouse, namespace: str, model: str, spec: ModelSpec) -> Progress:
-    ((rows, first, last, windows),) = warehouse.rows(_COUNTED, {"namespace": namespace, "model": model})
+def _progress(warehouse: Warehouse, specs: Mapping[Name, ModelSpec]) -> dict[str, Progress]:
+    if not specs:
+        return {}
+    rows = warehouse.rows(_COUNTED, {"models": list(specs)})
+    counted = {(namespace, model): numbers for namespace, model, *numbers in rows}
+    return {model_key(*name): _full(spec, *counted.get(name, _NOTHING)) for name, spec in specs.items()}
+
+
+def _full(spec: ModelSpec, rows: int, first: int, last: int, windows: int) -> Progress:
     width, collect = spec.grid().width, milliseconds(spec.reference.collect)
     span = int(last) + width - int(first) if windows else 0
     closed = span // width - 1  # the open window is left out: a few rows too many rather than a warning too many

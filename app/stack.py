@@ -1,6 +1,7 @@
 """A whole installation on one machine: local Kafka, embedded ClickHouse and the four roles, under one supervisor."""
 
 import errno
+import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ import structlog
 
 from app import wiring
 from app.supervisor import Supervisor
-from compose.process import Lock, ServerError, write_whole
+from compose.process import Lock, ServerError, answers, free_port, remembered_ports, write_whole
 from schemas.settings import Settings
 from warehouse.client import Warehouse
 
@@ -137,10 +138,26 @@ class Stack:
         """What the roles of this stack are told."""
         return wiring.load_settings(self.env)
 
-    def start_roles(self, roles: Sequence[str] = STAGES) -> None:
-        """Start roles, all at once."""
+    def start_roles(self, roles: Sequence[str] = STAGES, *, observed: bool = False) -> None:
+        """Start roles, all at once; ``observed``: each has a port for its metrics, listed in :attr:`targets`."""
+        ports = self._metrics_ports(roles) if observed else {}
         for role in roles:
-            self.supervisor.start(role, [sys.executable, "-m", "app.cli", "run", role], self.env)
+            port = {"DRIFTLINE_METRICS_PORT": str(ports[role])} if observed else {}
+            self.supervisor.start(role, [sys.executable, "-m", "app.cli", "run", role], {**self.env, **port})
+
+    @property
+    def targets(self) -> Path:
+        """Where the roles' metrics are, as Prometheus reads it (``file_sd_configs``)."""
+        return self.root / "metrics" / "targets.json"
+
+    def _metrics_ports(self, roles: Sequence[str]) -> dict[str, int]:
+        """The ports that the roles had before, where nobody else has them now; written down for Prometheus."""
+        before = remembered_ports(self.targets.parent, dict.fromkeys(roles))
+        ports = {role: free_port() if answers(port) else port for role, port in before.items()}
+        remembered_ports(self.targets.parent, ports)
+        found = [{"targets": [f"127.0.0.1:{port}"], "labels": {"role": role}} for role, port in ports.items()]
+        write_whole(self.targets, json.dumps(found, indent=1))
+        return ports
 
     def ended(self) -> str:
         """Why Kafka or ClickHouse is not running any more, for people; empty while both run."""

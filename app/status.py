@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from schemas.partials import model_key
 from schemas.settings import Settings
@@ -11,19 +12,21 @@ from warehouse.client import Warehouse
 
 _SOURCES: tuple[TopicName, TopicName] = ("predictions", "outcomes")
 
-_ROLLOUTS = "SELECT namespace, model, argMax(body, at) FROM rollouts GROUP BY namespace, model"
+_ROLLOUTS = "SELECT namespace, model, argMax(body, at) FROM rollouts WHERE {which} GROUP BY namespace, model"
 
 _REPORTS = """
-SELECT namespace, model, toUnixTimestamp64Milli(max(at)), argMax(body, at) FROM reports GROUP BY namespace, model
+SELECT namespace, model, toUnixTimestamp64Milli(max(at)), argMax(body, at) FROM reports WHERE {which}
+GROUP BY namespace, model
 """
 
 _REQUESTS = """
-SELECT namespace, model, countIf(kind = 'request'), countIf(kind = 'candidate') FROM audit_log GROUP BY namespace, model
+SELECT namespace, model, countIf(kind = 'request'), countIf(kind = 'candidate') FROM audit_log WHERE {which}
+GROUP BY namespace, model
 """
 
 _UNANSWERED = """
 SELECT namespace, model, JSONExtractInt(body, 'due') AS due FROM audit_log
-WHERE kind = 'request' AND id NOT IN (SELECT cause_id FROM audit_log WHERE kind = 'candidate') ORDER BY due
+WHERE {which} AND kind = 'request' AND id NOT IN (SELECT cause_id FROM audit_log WHERE kind = 'candidate') ORDER BY due
 """
 
 _CHECKPOINTS = """
@@ -31,10 +34,14 @@ SELECT partition, watermarks FROM heads FINAL ORDER BY partition
 """
 
 _TALLIES = """
-SELECT tally, events FROM tallies
-WHERE namespace = {namespace:String} AND model = {model:String}
-    AND window_start = fromUnixTimestamp64Milli({start:Int64}, 'UTC')
+SELECT namespace, model, tally, events FROM tallies
+WHERE (namespace, model, window_start) IN (
+    SELECT namespace, model, argMax(r.window_start, r.at) FROM reports AS r WHERE {which} GROUP BY namespace, model
+)
 """
+
+Name = tuple[str, str]
+"""(namespace, model)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +83,29 @@ class ModelStatus:
         return "trainer" if any(due <= through for due in self.unanswered) else "rollout"
 
 
-def models(warehouse: Warehouse) -> list[ModelStatus]:
-    """Status of every model that stage 1 has seen, from public records."""
-    rollouts = {model_key(namespace, model): json.loads(body) for namespace, model, body in warehouse.rows(_ROLLOUTS)}
-    reports = {model_key(row[0], row[1]): (int(row[2]), json.loads(row[3])) for row in warehouse.rows(_REPORTS)}
-    asked = {model_key(row[0], row[1]): (int(row[2]), int(row[3])) for row in warehouse.rows(_REQUESTS)}
+def rows_of(warehouse: Warehouse, sql: str, only: Name | None, **parameters: Any) -> list[tuple[Any, ...]]:
+    """Rows of a query about models, with a ``{which}`` in it: those of every model, or of one only."""
+    which = "namespace = {namespace:String} AND model = {model:String}" if only else "true"
+    who = {"namespace": only[0], "model": only[1]} if only else {}
+    return warehouse.rows(sql.replace("{which}", which), parameters | who)
+
+
+def models(warehouse: Warehouse, only: Name | None = None) -> list[ModelStatus]:
+    """Status of every model that stage 1 has seen, or of one, from public records."""
+    rollouts = {model_key(*row[:2]): json.loads(row[2]) for row in rows_of(warehouse, _ROLLOUTS, only)}
+    reports = {model_key(*row[:2]): (int(row[2]), json.loads(row[3])) for row in rows_of(warehouse, _REPORTS, only)}
+    asked = {model_key(*row[:2]): (int(row[2]), int(row[3])) for row in rows_of(warehouse, _REQUESTS, only)}
     unanswered: dict[str, list[int]] = {}
-    for namespace, model, due in warehouse.rows(_UNANSWERED):
+    for namespace, model, due in rows_of(warehouse, _UNANSWERED, only):
         unanswered.setdefault(model_key(namespace, model), []).append(int(due))
+    tallies: dict[str, dict[str, int]] = {}
+    for namespace, model, tally, events in rows_of(warehouse, _TALLIES, only):
+        tallies.setdefault(model_key(namespace, model), {})[str(tally)] = int(events)
     watermarks: dict[str, list[int]] = {}
     for _, text in warehouse.rows(_CHECKPOINTS):
         for key, mark in json.loads(text).items():
-            watermarks.setdefault(key, []).append(min(mark["predictions"], mark["outcomes"]))
+            if only is None or key == model_key(*only):
+                watermarks.setdefault(key, []).append(min(mark["predictions"], mark["outcomes"]))
     found = []
     for key in sorted(watermarks.keys() | rollouts.keys() | reports.keys()):
         namespace, model = key.split("/", 1)
@@ -95,9 +113,6 @@ def models(warehouse: Warehouse) -> list[ModelStatus]:
         at, report = reports.get(key, (NEVER, {}))
         incident = report.get("incident") or {}
         champion = rollout.get("champion") or {}
-        last = warehouse.rows(
-            _TALLIES, {"namespace": namespace, "model": model, "start": report.get("window_start", 0)}
-        )
         found.append(
             ModelStatus(
                 namespace=namespace,
@@ -113,7 +128,7 @@ def models(warehouse: Warehouse) -> list[ModelStatus]:
                 requests=asked.get(key, (0, 0))[0],
                 candidates=asked.get(key, (0, 0))[1],
                 unanswered=unanswered.get(key, []),
-                last_window={str(name): int(events) for name, events in last},
+                last_window=tallies.get(key, {}),
                 not_judged=report.get("not_judged", []),
             )
         )

@@ -38,10 +38,11 @@ def run_up(*, root: Path, cache: Path, kafka_port: int, clickhouse_port: int, we
                 f"web: port {web_port} of 127.0.0.1 is taken by another program. "
                 "Stop that program, or choose another port (driftline up --web-port)."
             )
-        stack.start_roles(SERVICE)
+        stack.start_roles(SERVICE, observed=True)
         console.print(f"Kafka       {stack.env['DRIFTLINE_BOOTSTRAP_SERVERS']}")
         console.print(f"ClickHouse  {stack.env['DRIFTLINE_CLICKHOUSE_URL']}  (database {stack.settings.database})")
         console.print(f"web page    http://127.0.0.1:{web_port}")
+        console.print(f"metrics     {stack.targets}  (of each role: /metrics, /healthz, /readyz)")
         console.print(f"logs        {stack.root / 'logs'}")
         console.print(f"ask it      driftline --stack {root} status      (Ctrl-C stops all)")
         while not stop.wait(0.5):

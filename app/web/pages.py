@@ -39,11 +39,13 @@ MOVED_MUCH, MOVED = 0.25, 0.1
 _PERFORMANCE_NOW = """
 SELECT namespace, model, metric, argMax((value, coverage, window_start, n), window_start)
 FROM metric_values INNER JOIN serving USING (namespace, model, window_start, version)
-WHERE view = 'performance' AND segment = '' AND metric IN {metrics:Array(String)} AND value IS NOT NULL
+WHERE {which} AND view = 'performance' AND segment = '' AND metric IN {metrics:Array(String)} AND value IS NOT NULL
 GROUP BY namespace, model, metric
 """
 
-_ANSWERS = "SELECT namespace, model, argMax(version, window_start) FROM serving GROUP BY namespace, model"
+_ANSWERS = """
+SELECT namespace, model, argMax(version, window_start) FROM serving WHERE {which} GROUP BY namespace, model
+"""
 
 _INCIDENTS = """
 SELECT i.body, l.state, l.acknowledged_by, l.silenced_until
@@ -206,23 +208,25 @@ def open_incidents(warehouse: Warehouse) -> list[Standing]:
     return _incidents(warehouse, "l.state != 'resolved'", limit=_MOST_OPEN)
 
 
-def fleet(warehouse: Warehouse, standings: Sequence[Standing]) -> list[ModelLine]:
+def fleet(warehouse: Warehouse, standings: Sequence[Standing], only: status.Name | None = None) -> list[ModelLine]:
     """Every model: those with an open incident first, then by name.
 
     Args:
         warehouse: asked for all but the incidents.
         standings: the open incidents.
+        only: of this model alone.
     """
     performance: dict[str, dict[str, Performance]] = defaultdict(dict)
-    for namespace, model, metric, found in warehouse.rows(_PERFORMANCE_NOW, {"metrics": list(HEADLINE)}):
+    newest = status.rows_of(warehouse, _PERFORMANCE_NOW, only, metrics=list(HEADLINE))
+    for namespace, model, metric, found in newest:
         performance[model_key(namespace, model)][metric] = Performance(metric, *found)
     still_open: dict[str, list[Standing]] = defaultdict(list)
     for standing in standings:
         still_open[model_key(standing.record.namespace, standing.record.model)].append(standing)
-    answers = {model_key(namespace, model): version for namespace, model, version in warehouse.rows(_ANSWERS)}
-    collecting = audited(warehouse)
+    answers = {model_key(*row[:2]): row[2] for row in status.rows_of(warehouse, _ANSWERS, only)}
+    collecting = audited(warehouse, only)
     lines = []
-    for found in status.models(warehouse):
+    for found in status.models(warehouse, only):
         key = model_key(found.namespace, found.model)
         known = performance.get(key, {})
         lines.append(
@@ -244,11 +248,12 @@ def fleet(warehouse: Warehouse, standings: Sequence[Standing]) -> list[ModelLine
 
 def model_page(warehouse: Warehouse, namespace: str, model: str, weeks: int) -> ModelPage | None:
     """One model; None when nobody knows it."""
-    everybody = fleet(warehouse, open_incidents(warehouse))
-    line = next((line for line in everybody if (line.namespace, line.name) == (namespace, model)), None)
+    who: dict[str, Any] = {"namespace": namespace, "model": model}
+    incidents = _incidents(warehouse, "l.namespace = {namespace:String} AND l.model = {model:String}", who)
+    still_open = [standing for standing in incidents if standing.state != "resolved"]
+    line = next(iter(fleet(warehouse, still_open, (namespace, model))), None)
     if line is None:
         return None
-    who: dict[str, Any] = {"namespace": namespace, "model": model}
     since = (line.decided or from_ms(0)) - timedelta(weeks=weeks)
     rows = warehouse.rows(_PERFORMANCE, {**who, "metrics": list(HEADLINE), "since": since})
     metrics = {row[1] for row in rows}
@@ -262,7 +267,7 @@ def model_page(warehouse: Warehouse, namespace: str, model: str, weeks: int) -> 
             if metric == headline
         ],
         features=_features(warehouse.rows(_FEATURES, {**who, "since": since})),
-        incidents=_incidents(warehouse, "l.namespace = {namespace:String} AND l.model = {model:String}", who),
+        incidents=incidents,
         steps=[Step(row[0], _step(*row[1:])) for row in warehouse.rows(_STEPS, who)],
     )
 
