@@ -128,6 +128,7 @@ ROLES: dict[str, Callable[[Process], None]] = {
 }
 
 _NEEDS_NO_KAFKA = {"web"}
+_NO_MEMBER = {"web", "aggregate"}
 _NEEDS_NO_CLICKHOUSE = {"notify"}
 
 
@@ -142,6 +143,8 @@ def _observed(name: str, settings: Settings) -> Iterator[Observer]:
         observer.require("clickhouse", probes.clickhouse(settings))
     if name not in _NEEDS_NO_KAFKA:
         observer.require("kafka", probes.kafka(settings))
+    if name not in _NO_MEMBER:
+        observer.joining()
     try:
         with serve(observer, host=settings.metrics_host, port=settings.metrics_port) as port:
             log.info("role.observed", host=settings.metrics_host, port=port)

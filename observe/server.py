@@ -60,6 +60,7 @@ def serve(observer: Observer, *, host: str, port: int) -> Iterator[int]:
     finally:
         server.shutdown()
         server.server_close()
+        thread.join()
 
 
 def answer(observer: Observer, path: str, accept: str = "") -> tuple[int, str, bytes]:
