@@ -122,3 +122,11 @@ def test_errors_say_what_is_wrong() -> None:
         distances.ks([0, 0], [1, 1])
     with pytest.raises(ValueError, match="constant reference"):
         distances.wasserstein([1], [1], [0.0], 0.0)
+
+
+@given(p=counts, q=counts)
+def test_total_variation_is_the_share_that_changed_its_category(p: list[int], q: list[int]) -> None:
+    found = distances.total_variation(p, q)
+    by_hand = sum(max(a / sum(p) - b / sum(q), 0) for a, b in zip(p, q, strict=True))
+    assert found == pytest.approx(by_hand, abs=1e-12)
+    assert distances.ks(p, q) <= found + 1e-12
