@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from app import wiring
-from app.commands import dead_letters, history, incidents, owner
+from app.commands import check, dead_letters, history, incidents, owner
 from app.commands.common import PATIENCE, JsonOption, plainly
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(incidents.app, name="incidents")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(history.init)
 app.command()(history.replay)
+app.command()(check.check)
 
 
 class Source(StrEnum):

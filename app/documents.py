@@ -79,6 +79,24 @@ def read(files: Sequence[Path]) -> tuple[list[Document], list[Problem]]:
     return documents, problems
 
 
+def model_of(file: Path) -> Model:
+    """The one model that a file declares.
+
+    Raises:
+        SystemExit: with every problem of the file, or when it declares none or several.
+    """
+    try:
+        found, problems = read([file])
+    except Unreadable as error:
+        raise SystemExit(str(error)) from None
+    if problems:
+        raise SystemExit("\n".join(map(str, problems)))
+    models = [document.resource for document in found if isinstance(document.resource, Model)]
+    if len(models) != 1:
+        raise SystemExit(f"{file}: {len(models)} documents of kind Model; give a file with exactly one")
+    return models[0]
+
+
 def _text(file: Path) -> str:
     try:
         data = sys.stdin.buffer.read(MAX_BYTES + 1) if str(file) == "-" else file.read_bytes()

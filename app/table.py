@@ -140,23 +140,24 @@ def read(
         version = reader.needed("version", texts).take(place).to_pylist()
     else:
         version = [NO_VERSION] * len(table)
-    answers = _answers(reader, spec) if scored else (None, {})
+    given = answers(reader, spec) if scored else (None, {})
     return Predictions(
         event_time=event_time.to_numpy()[order],
         prediction_id=ids.take(place).to_pylist(),
         version=version,
-        features={f.name: reader.column(f.name, _KINDS[f.kind], "a feature").take(place) for f in spec.features},
+        features={f.name: reader.column(f.name, CONVERT[f.kind], "a feature").take(place) for f in spec.features},
         segments={tag: reader.column(tag, texts, "a segment").take(place) for tag in spec.segments},
-        prediction=_take(answers[0], place),
-        scores={name: scores.take(place) for name, scores in answers[1].items()},
-        label=_take(_label(reader, spec), place),
+        prediction=_take(given[0], place),
+        scores={name: scores.take(place) for name, scores in given[1].items()},
+        label=_take(label(reader, spec), place),
         label_time=_take(reader.optional("label_time", reader.times), place),
         latency_ms=_take(reader.optional("latency_ms", numbers), place),
         notes=tuple(notes),
     )
 
 
-_KINDS: dict[FeatureKind, Any] = {"number": numbers, "string": texts, "boolean": booleans}
+CONVERT: dict[FeatureKind, Any] = {"number": numbers, "string": texts, "boolean": booleans}
+"""How a column becomes one of a kind."""
 
 
 class Reader:
@@ -204,8 +205,12 @@ class Reader:
         return self.column(name, convert) if self.has(name) else None
 
 
-def _answers(reader: Reader, spec: ModelSpec) -> tuple[pa.Array | None, dict[str, pa.Array]]:
-    """What the model decided, and its probabilities by class."""
+def answers(reader: Reader, spec: ModelSpec) -> tuple[pa.Array | None, dict[str, pa.Array]]:
+    """What the model decided, and its probabilities by class.
+
+    Raises:
+        TableError: a column that the task needs is missing or wrong.
+    """
     if spec.task == "regression":
         return reader.needed("prediction", numbers), {}
     if spec.task == "multiclass":
@@ -231,7 +236,12 @@ def _several(reader: Reader, names: tuple[str, ...]) -> tuple[pa.Array, dict[str
     return pa.array([names[place] for place in best]), scores
 
 
-def _label(reader: Reader, spec: ModelSpec) -> pa.Array | None:
+def label(reader: Reader, spec: ModelSpec) -> pa.Array | None:
+    """What really happened, where the table says.
+
+    Raises:
+        TableError: a value is no label of the task.
+    """
     convert = {"binary": classes, "multiclass": named(spec.classes), "regression": numbers}[spec.task]
     return reader.optional("label", convert)
 

@@ -106,13 +106,36 @@ def profile_categories(
     Raises:
         ValueError: the columns differ in length.
     """
-    ids, n_windows = _dense(windows)
     if kind == "boolean":
         categories = BOOLEANS
     elif categories is None:
         frequent = Counter(str(value) for value in values if value is not None)
         categories = sorted(frequent, key=lambda value: (-frequent[value], value))[:max_categories]
-    by_window = group_categorical(encode(values, categories), ids, n_windows, len(categories))
+    return profile_codes(name, encode(values, categories), windows, categories, kind=kind)
+
+
+def profile_codes(
+    name: str,
+    codes: ArrayLike,
+    windows: ArrayLike,
+    categories: Sequence[str],
+    *,
+    kind: Literal["string", "boolean"] = "string",
+) -> FeatureReference:
+    """Profile of a column that is encoded already.
+
+    Args:
+        name: the feature.
+        codes: of the reference rows (see :func:`detectors.sketch.encode`): -1 null, ``len(categories)`` OTHER.
+        windows: window of each row, any integers that sort in time order.
+        categories: what the codes mean; of booleans ``BOOLEANS``.
+        kind: of the feature.
+
+    Raises:
+        ValueError: a code is none, or the columns differ in length.
+    """
+    ids, n_windows = _dense(windows)
+    by_window = group_categorical(codes, ids, n_windows, len(categories))
     table = np.array([s.counts for s in by_window], np.int64).reshape(n_windows, len(categories) + 1)
     only_here = (table > 0).sum(axis=0) == 1
     only_here[-1] = True  # OTHER is unseen whichever window it is in
@@ -121,7 +144,7 @@ def profile_categories(
     return FeatureReference(
         name=name,
         kind=kind,
-        n=len(values),
+        n=len(ids),
         nulls=sum(s.nulls for s in by_window),
         edges=[],
         categories=list(categories),

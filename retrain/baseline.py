@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from detectors.multiclass import class_losses
+from detectors.multiclass import class_losses, group_confusion
 from detectors.reference import profile_categories, profile_number, quantile_edges
-from detectors.sketch import SCORE_BINS, losses, score_bins
+from detectors.regression import group_errors
+from detectors.sketch import SCORE_BINS, Sketch, group_performance, losses, score_bins
 from retrain.dataset import FEATURE, SEGMENT
 from schemas.events import class_name
 from schemas.models import FeatureReference, Reference
@@ -52,8 +53,8 @@ def build_reference(
     """
     grid = spec.grid()
     windows = event_time - (event_time - grid.offset) % grid.width
-    answers = _ANSWERS[spec.task](spec, prediction, scores or {}, label)
-    window_losses, window_rows = _window_losses(spec, windows, answers.losses)
+    found = answers(spec, prediction, scores or {}, label)
+    window_losses, window_rows = _window_losses(spec, windows, found.losses)
     whole = [_profile(feature, features[feature.name], windows) for feature in spec.features]
     return Reference(
         start=int(windows.min()),
@@ -69,10 +70,10 @@ def build_reference(
                 for name, mask in segment_masks(spec, segments).items()
             },
         },
-        score_counts=answers.score_counts,
-        score_edges=answers.score_edges,
-        class_counts=answers.class_counts,
-        loss=answers.loss,
+        score_counts=found.score_counts,
+        score_edges=found.score_edges,
+        class_counts=found.class_counts,
+        loss=found.loss,
         window_losses=window_losses,
         window_rows=window_rows,
     )
@@ -132,17 +133,23 @@ def _window_losses(spec: ModelSpec, windows: Ints, loss: Floats) -> tuple[list[f
     return (total[enough] / n[enough]).tolist(), n[enough].tolist()
 
 
-class _Answers(NamedTuple):
-    """What the rows say of the answers; a loss is NaN where there is no label."""
+class Answers(NamedTuple):
+    """What rows say of a model's answers.
+
+    Attributes:
+        losses: of each row, NaN where there is no label.
+        pairs: sketch of the labelled rows.
+    """
 
     score_counts: list[int]
     score_edges: list[float]
     class_counts: list[int]
     loss: Loss
     losses: Floats
+    pairs: Sketch
 
 
-def _binary(spec: ModelSpec, _prediction: pa.Array | None, scores: Scores, label: pa.Array | None) -> _Answers:
+def _binary(spec: ModelSpec, _prediction: pa.Array | None, scores: Scores, label: pa.Array | None) -> Answers:
     positive = spec.positive_class
     if positive not in scores:
         raise ValueError(f"no scores of {positive!r} (spec.positive_class); there are {', '.join(scores) or 'none'}")
@@ -151,10 +158,11 @@ def _binary(spec: ModelSpec, _prediction: pa.Array | None, scores: Scores, label
     happened = np.array([v == positive if isinstance(v, str) else bool(v) for v in values], np.bool_)
     loss = np.full(len(score), np.nan)
     loss[known] = losses(score[known], happened)[0]
-    return _Answers(_probabilities(score), [], [], "log_loss", loss)
+    (pairs,) = group_performance(score[known], happened, *_one(known))
+    return Answers(_probabilities(score), [], [], "log_loss", loss, pairs)
 
 
-def _multiclass(spec: ModelSpec, prediction: pa.Array | None, scores: Scores, label: pa.Array | None) -> _Answers:
+def _multiclass(spec: ModelSpec, prediction: pa.Array | None, scores: Scores, label: pa.Array | None) -> Answers:
     if prediction is None:
         raise ValueError("no predictions: task multiclass needs the class that was predicted")
     places = {name: place for place, name in enumerate(spec.classes)}
@@ -175,32 +183,52 @@ def _multiclass(spec: ModelSpec, prediction: pa.Array | None, scores: Scores, la
         loss[known] = class_losses(probabilities[known], happened)
     else:
         loss[known] = predicted[known] != happened
-    return _Answers(
+    (pairs,) = group_confusion(
+        predicted[known], happened, class_losses(probabilities[known], happened), *_one(known), classes=len(places)
+    )
+    return Answers(
         _probabilities(probabilities[rows, predicted][scored]),
         [],
         np.bincount(predicted, minlength=len(places)).tolist(),
         kind,
         loss,
+        pairs,
     )
 
 
-def _regression(_spec: ModelSpec, prediction: pa.Array | None, _scores: Scores, label: pa.Array | None) -> _Answers:
+def _regression(_spec: ModelSpec, prediction: pa.Array | None, _scores: Scores, label: pa.Array | None) -> Answers:
     if prediction is None:
         raise ValueError("no predictions: task regression needs the number that was predicted")
     values = _numbers(prediction)
     edges = quantile_edges(values)
-    known, happened = _labels(label, len(values))
+    known, labels = _labels(label, len(values))
+    happened = np.array(labels, np.float64)
     loss = np.full(len(values), np.nan)
-    loss[known] = np.abs(values[known] - np.array(happened, np.float64))
+    loss[known] = np.abs(values[known] - happened)
     counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
-    return _Answers(counts.tolist(), edges, [], "mae", loss)
+    (pairs,) = group_errors(values[known], happened, *_one(known))
+    return Answers(counts.tolist(), edges, [], "mae", loss, pairs)
 
 
-_ANSWERS: dict[Task, Callable[[ModelSpec, pa.Array | None, Scores, pa.Array | None], _Answers]] = {
+def answers(spec: ModelSpec, prediction: pa.Array | None, scores: Scores, label: pa.Array | None) -> Answers:
+    """What rows say of a model's answers; arguments as for :func:`build_reference`.
+
+    Raises:
+        ValueError: a column that the task needs is missing, or a value names no class.
+    """
+    return _ANSWERS[spec.task](spec, prediction, scores, label)
+
+
+_ANSWERS: dict[Task, Callable[[ModelSpec, pa.Array | None, Scores, pa.Array | None], Answers]] = {
     "binary": _binary,
     "multiclass": _multiclass,
     "regression": _regression,
 }
+
+
+def _one(rows: Ints) -> tuple[Ints, int]:
+    """All rows in one group."""
+    return np.zeros(len(rows), np.int64), 1
 
 
 def _numbers(column: pa.Array) -> Floats:

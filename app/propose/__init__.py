@@ -55,7 +55,7 @@ def document(
             raise TableError(f"{path}: --segment {segment}: a segment cannot have '=' in its name; rename the column")
     found_task = task.infer(reader)
     rest = [column for column in table.column_names if column not in MEANT and column not in found_task.score_columns]
-    found = [features.infer(column, _plain(table, column)) for column in rest]
+    found = [features.infer(column, plain(table, column)) for column in rest]
     if not any(feature.kind for feature in found):
         raise TableError(f"{path}: no column can be a feature; it has: {', '.join(table.column_names)}")
     timing = times.infer(reader)
@@ -73,6 +73,7 @@ def document(
     return proposed, [*found_task.notes, *timing.notes, *skipped]
 
 
-def _plain(table: pa.Table, column: str) -> pa.Array:
+def plain(table: pa.Table, column: str) -> pa.Array:
+    """A column in one piece, not as codes."""
     values = table[column].combine_chunks()
     return values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values

@@ -12,8 +12,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from app import documents, wiring
+from app import wiring
 from app.commands.common import PATIENCE, plainly
+from app.documents import model_of
 from app.replay import follow, plan, result, sender, shared, show
 from app.replay.shared import Installation
 from app.stack import Stack, fresh
@@ -119,24 +120,6 @@ def replay(planned: plan.Plan, table: Predictions, there: Installation, bar: Pro
             sends.promise(end)
         follower.decided(end)
     return result.read(there.warehouse, planned, events_in)
-
-
-def model_of(path: Path) -> Model:
-    """The one model that a file declares.
-
-    Raises:
-        SystemExit: with every problem of the file, or when it declares none or several.
-    """
-    try:
-        found, problems = documents.read([path])
-    except documents.Unreadable as error:
-        raise SystemExit(str(error)) from None
-    if problems:
-        raise SystemExit("\n".join(map(str, problems)))
-    models = [document.resource for document in found if isinstance(document.resource, Model)]
-    if len(models) != 1:
-        raise SystemExit(f"{path}: {len(models)} documents of kind Model; a replay takes one")
-    return models[0]
 
 
 def _content(job: Job, document: Model) -> str:

@@ -18,6 +18,7 @@ from rich.progress import Progress
 
 from app import wiring
 from app.demo import example
+from app.documents import model_of
 from app.propose import document
 from app.replay import plan, result, run, shared
 from app.replay.shared import Installation
@@ -52,7 +53,7 @@ class World:
 
     def here(self, planned: plan.Plan, installation: Installation) -> result.Result:
         """A replay in this process."""
-        document = run.model_of(self.model)
+        document = model_of(self.model)
         return run.replay(planned, read(self.table, document.spec), installation, Progress(disable=True))
 
 
@@ -107,7 +108,7 @@ def test_every_row_is_accounted_for(alone: dict[str, Any], world: World) -> None
 
 
 def test_another_stack_gives_the_same_bytes(alone: dict[str, Any], world: World) -> None:
-    model = run.model_of(world.model)
+    model = model_of(world.model)
     planned = plan.plan(model, read(world.table, model.spec), None, path=world.table)
     found = world.here(planned, Installation(world.stack.settings, world.stack.warehouse, lambda: None))
     assert json.dumps(result.as_json(found, world.table.name)) == json.dumps(alone)
@@ -127,7 +128,7 @@ def test_on_a_running_stack_it_has_a_name_of_its_own_and_is_not_counted_twice(
 
 
 def test_a_replay_that_was_broken_off_is_not_in_the_way(world: World) -> None:
-    model = run.model_of(world.model)
+    model = model_of(world.model)
     planned = plan.plan(model, read(world.table, model.spec), None, path=world.table)
     there = Installation(world.stack.settings, world.stack.warehouse, lambda: None)
     broken = shared.free(planned, "c0ffee", there)
