@@ -6,14 +6,14 @@ BIN := .venv/bin
 ARGS ?=
 SYSTEM := chromium prometheus-alertmanager
 
-.PHONY: help venv system demo demo-faults up test bench check format kafka clean
+.PHONY: help venv system demo demo-faults up test bench fuzz check format kafka clean
 
 help: ## Explain all of this
 	@echo "driftline: make TARGET [ARGS=\"...\"]"
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
 	@echo "Examples: make demo ARGS=\"--until 2013-02-15\"    make test ARGS=\"tests/unit -k gate\""
 
-venv: .venv/installed ## Install the locked libraries into .venv (once; again when the lock changes)
+venv: .venv/installed .venv/native ## Install the locked libraries into .venv (once; again when the lock changes)
 
 .venv/installed: requirements.lock pyproject.toml sdk/pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "driftline needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
@@ -21,6 +21,14 @@ venv: .venv/installed ## Install the locked libraries into .venv (once; again wh
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e sdk
+	@touch $@
+
+# Without the native decoder everything works, slower: a machine without a C compiler is told, and not refused.
+.venv/native: .venv/installed native/pyproject.toml native/setup.py $(wildcard native/src/* native/driftline_native/*)
+	@mkdir -p var
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall ./native >var/native.log 2>&1 \
+		|| echo "The native decoder was not built (it needs a C compiler and Python's headers; see var/native.log): events are decoded in Python, with the same results, slower"
+	@rm -rf native/build native/*.egg-info
 	@touch $@
 
 demo: venv ## A year of real flights through the whole circle: var/demo/report.html
@@ -46,12 +54,16 @@ test: venv system ## Every test, on real Kafka (BROKER=docker: on the official i
 bench: venv ## Stage 1 beside other frameworks on the same topic: benchmarks/results.json (about 15 minutes)
 	$(BIN)/python -m benchmarks $(ARGS)
 
+fuzz: venv ## The native decoder under sanitizers, on damaged events, beside the careful one (ARGS="--seconds 600")
+	$(BIN)/python tests/native_fuzz.py $(ARGS)
+
 check: venv ## ruff, mypy --strict, the layers of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	cd sdk && ../$(BIN)/mypy --strict driftline
-	MYPYPATH=tests $(BIN)/mypy --strict tests
+	cd native && ../$(BIN)/mypy --strict driftline_native
+	MYPYPATH=tests:native $(BIN)/mypy --strict tests
 	$(BIN)/lint-imports
 
 format: venv ## Let ruff mend what it can

@@ -1,0 +1,37 @@
+"""A conservative decoder of events into columns, in C: what it says, the careful decoder would have said too.
+
+A row of which it is not sure in every respect has model -1, and belongs to ``streams.aggregate.classify.accept``, which
+alone decides verdicts and refusals. The package is optional: without a C compiler importing it fails, and everything
+goes the careful way.
+"""
+
+from typing import NamedTuple
+
+from driftline_native._native import MAX_EVENT_BYTES, Decoder, Outcomes, Predictions
+
+__all__ = ["MAX_EVENT_BYTES", "Decoder", "Outcomes", "Plan", "Predictions"]
+
+
+class Plan(NamedTuple):
+    """What the generations of one model declare; a plain tuple does as well.
+
+    A feature that is named twice (its kind changed between generations) sends every event that has a value of it to
+    the careful decoder.
+
+    Attributes:
+        namespace: of the model.
+        model: its name.
+        numbers: number features.
+        categories: (name, ``string`` or ``boolean``, known categories in the order of their codes) of the others.
+        tags: segment tags, in the spec's order.
+        task: ``binary``, ``multiclass`` or ``regression``.
+        classes: binary: the positive class alone; multiclass: all; regression: none.
+    """
+
+    namespace: str
+    model: str
+    numbers: tuple[str, ...]
+    categories: tuple[tuple[str, str, tuple[str, ...]], ...]
+    tags: tuple[str, ...]
+    task: str
+    classes: tuple[str, ...]

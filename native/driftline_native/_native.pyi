@@ -1,0 +1,93 @@
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+MAX_EVENT_BYTES: Final[int]
+
+Block = tuple[bytearray, bytearray, bytearray, bytearray]
+Texts = dict[str, tuple[bytearray, bytearray]]
+_Plan = tuple[
+    str, str, tuple[str, ...], tuple[tuple[str, str, tuple[str, ...]], ...], tuple[str, ...], str, tuple[str, ...]
+]
+
+class Predictions(NamedTuple):
+    """Columns of a batch, one row per value, little-endian; rows of model -1 are zero where nothing else is said.
+
+    Attributes:
+        model: int32, place of the plan; -1: not decided here, the careful decoder's row.
+        event_time: int64, milliseconds since 1970.
+        hash: uint32, murmur2 of the key without its sign; partition = hash % partitions.
+        keys: ``namespace/model/prediction_id``; None where model is -1.
+        version: int32, code of ``Decoder.versions``.
+        role: int8: 0 champion, 1 canary, 2 shadow.
+        segment: int32, code of ``Decoder.segments``.
+        score: float64, the watched score (``streams.aggregate.tasks``); NaN: none.
+        place: int32, place of the predicted class of several; else -1.
+        latency: float64, milliseconds; NaN: none.
+        blocks: plan -> (rows int32 [n], numbers float64 [n x numbers], codes int32 [n x categories], scores float64
+            [n x classes], multiclass only), row-major, of plans that have rows; rows are places in the other columns.
+            NaN, or the code -1, is null; a string that is no known category has the code len(categories).
+        texts: ``prediction_id``, ``prediction`` (as people write it), ``scores``, ``features``, ``segments`` (JSON
+            objects as they were sent) -> (offsets int32 [n + 1], UTF-8), as Arrow has them; {} unless asked for.
+    """
+
+    model: bytearray
+    event_time: bytearray
+    hash: bytearray
+    keys: list[bytes | None]
+    version: bytearray
+    role: bytearray
+    segment: bytearray
+    score: bytearray
+    place: bytearray
+    latency: bytearray
+    blocks: dict[int, Block]
+    texts: Texts
+
+class Outcomes(NamedTuple):
+    """Columns of a batch; what has a name of :class:`Predictions` is the same.
+
+    Attributes:
+        target: float64, the label as a number (``streams.aggregate.tasks``).
+        texts: ``prediction_id``, ``label`` (as people write it).
+    """
+
+    model: bytearray
+    event_time: bytearray
+    hash: bytearray
+    keys: list[bytes | None]
+    target: bytearray
+    texts: Texts
+
+class Decoder:
+    """Decodes batches for a fixed set of models; one batch at a time.
+
+    Codes are of all batches: new ones are appended to the lists, which are to be read only. After 65,536 of them rows
+    with a new version or combination of segments are the careful decoder's; a new decoder begins anew.
+
+    Args:
+        plans: one per model.
+
+    Raises:
+        TypeError: a plan is no tuple of the right shape.
+        ValueError: two plans of one model, a class, tag or category named twice, an unknown task or kind.
+    """
+
+    @property
+    def versions(self) -> list[str]: ...
+    @property
+    def segments(self) -> list[tuple[str, ...]]: ...
+    def __init__(self, plans: Sequence[_Plan]) -> None: ...
+    def predictions(self, values: Sequence[bytes | None], texts: bool) -> Predictions:
+        """Decode values of the topic of predictions; those with CloudEvents headers are to be None.
+
+        Args:
+            values: of the records.
+            texts: whether the columns of texts are wanted.
+
+        Raises:
+            OverflowError: texts of more than 2 GiB.
+            RuntimeError: the decoder is at work already.
+        """
+
+    def outcomes(self, values: Sequence[bytes | None], texts: bool) -> Outcomes:
+        """Decode values of the topic of outcomes; see :meth:`predictions`."""
