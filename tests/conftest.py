@@ -6,7 +6,7 @@ testcontainers instead of the local servers (unverified where this was written: 
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +23,7 @@ from compose.process import free_port
 
 ROOT = Path(__file__).parent.parent
 CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.8"
-_INFRASTRUCTURE = {"kafka", "kafka_cache", "clickhouse", "clickhouse_url", "analysts"}
+_INFRASTRUCTURE = {"kafka", "kafka_cache", "clickhouse", "clickhouse_url", "analysts", "make_world"}
 _RAN_ON = pytest.StashKey[dict[str, str]]()
 
 
@@ -185,3 +185,28 @@ def analysts(clickhouse_url: str) -> Iterator[Client]:
             analysts_world.build(Warehouse(client, patience=30))
             yield client
         admin.command("DROP DATABASE analysts")
+
+
+@pytest.fixture
+def make_world(
+    kafka: str, clickhouse_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Any]]:
+    """Makes a ``faults_world.World`` with settings of its own, given by name; it ends with the test."""
+    from faults_world import World
+
+    made: list[World] = []
+    name = re.sub(r"\W+", "_", request.node.name.removeprefix("test_")).strip("_")[:60]
+
+    def make(**options: Any) -> World:
+        made.append(World(kafka, options.pop("clickhouse_url", clickhouse_url), name, tmp_path, **options))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.close()
+
+
+@pytest.fixture
+def world(make_world: Callable[..., Any]) -> Any:
+    """A ``faults_world.World`` with the usual settings."""
+    return make_world()

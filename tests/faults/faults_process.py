@@ -1,0 +1,107 @@
+"""A role as a process of its own, which a test can hold at any step: ``python faults_process.py ROLE SETTINGS``.
+
+Imports done, it prints ``ready`` and waits for a line: the step to hold at next, or anything else for none. When it is
+there it prints the step, and waits for the next line. The log goes to stderr. Steps are ``C0`` to ``C7`` of an
+aggregator's checkpoint; of a monitor ``decided`` (a tick is merged and tested), ``inserted``, ``sent`` (each message)
+and ``told`` (all of them; the doorbell is not committed yet).
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import mutants
+import structlog
+
+from schemas.settings import Settings
+from schemas.topics import TopicName
+from warehouse.client import Warehouse
+
+
+class Holder:
+    """Holds the process at a step until the test says where to hold it next."""
+
+    def __init__(self) -> None:
+        self._next = ""
+        self._wait("ready")
+
+    def _wait(self, step: str) -> None:
+        sys.stdout.write(step + "\n")
+        sys.stdout.flush()
+        self._next = sys.stdin.readline().strip()
+
+    def reached(self, step: str) -> None:
+        """Be at a step."""
+        if step == self._next:
+            self._wait(step)
+
+
+def aggregate(settings: Settings, warehouse: Callable[[], Warehouse]) -> None:
+    """Stage 1."""
+    from streams import aggregate
+
+    holder, stop = Holder(), threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    aggregate.run(
+        settings,
+        warehouse(),
+        now=time.monotonic,
+        owner_id=lambda: uuid.uuid4().hex,
+        stop=stop,
+        reached=holder.reached,
+    )
+
+
+def monitor(settings: Settings, warehouse: Callable[[], Warehouse]) -> None:
+    """Stage 2."""
+    from streams.monitor import run
+    from streams.monitor.records import Records
+    from streams.monitor.stage import Stage
+
+    holder = Holder()
+    write, tell = Records.write, Stage._tell
+
+    def writing(self: Records, tick: Any) -> None:
+        holder.reached("decided")
+        write(self, tick)
+        holder.reached("inserted")
+
+    async def telling(self: Stage, report: Any) -> None:
+        send = self._send
+
+        async def sending(topic: TopicName, key: bytes, value: bytes) -> None:
+            await send(topic, key, value)
+            holder.reached("sent")
+
+        self._send = sending
+        try:
+            await tell(self, report)
+        finally:
+            self._send = send
+        holder.reached("told")
+
+    Records.write, Stage._tell = writing, telling  # type: ignore[method-assign]
+    run(settings, warehouse())
+
+
+def main() -> None:
+    """Run until SIGTERM, or until the test kills it."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    role = {"aggregate": aggregate, "monitor": monitor}[sys.argv[1]]
+    settings = Settings.model_validate_json(sys.argv[2])
+    mutants.apply(os.environ.get("MUTANT", ""))
+    role(
+        settings,
+        lambda: Warehouse.connect(
+            settings.clickhouse_url, user="default", password="", database=settings.database, patience=300
+        ),
+    )
+
+
+if __name__ == "__main__":
+    main()
