@@ -1,99 +1,100 @@
-"""Stage 1 on a topic that is full: events per second of CPU, from the first counted event to the last.
+"""Stage 1 on a topic that is full, beside its peers: events per second of CPU, from the first counted to the last."""
 
-The CPU is that of the whole process, librdkafka's threads included. What was counted is held to the generator's truth.
-"""
-
-import os
+import json
 import subprocess
 import sys
-import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
-from confluent_kafka import Consumer, TopicPartition
+from app import wiring
+from benchmarks.events import DAY_MS, Shape, truth
+from benchmarks.load import fill
+from benchmarks.measure import Result, result
+from benchmarks.stage import Round, Stage, stages
+from benchmarks.world import World, world
 
-from benchmarks.events import MODEL, NAMESPACE, NUMBERS, Truth
-from benchmarks.world import PARTITIONS, World
+SPAN = DAY_MS
+"""Event time of a full topic."""
 
-_LOOK_SECONDS = 0.05
-_PATIENCE_SECONDS = 900.0
+PEERS = Path(__file__).parent / "peers"
+_OWN = {"decode": "benchmarks.peers.decode", "consume": "benchmarks.peers.consume"}
+_OTHERS = {"quix-streams": ("quix", "quix_decode.py", 10), "faust": ("faust", "faust_count.py", 100)}
+"""Peer -> (its virtual environment, its script, the share of the topic that it gets is one in so many)."""
 
-_COUNTED = """
-SELECT sum(events) FROM tallies WHERE namespace = {namespace:String} AND model = {model:String}
-    AND tally = 'predictions.counted'
-"""
-_SUMMED = """
-SELECT sum(sums[1]) FROM (
-    SELECT sums FROM partials FINAL WHERE namespace = {namespace:String} AND model = {model:String}
-    AND view = 'feature' AND segment = '' AND name = {name:String})
-"""
-_FIXED_POINT = 2**20
+Fill = Callable[[World, Sequence[Shape], int, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One run over the whole topic."""
-
-    events: int
-    cpu: float
-    wall: float
-    resident_mb: float
-
-    @property
-    def per_core(self) -> float:
-        """Events per second of CPU."""
-        return self.events / self.cpu
-
-    @property
-    def per_second(self) -> float:
-        """Events per second of the clock."""
-        return self.events / self.wall
-
-
-def measure(world: World, truth: Truth) -> Round:
-    """Count the whole topic from nothing, with one aggregator.
+def measure(
+    name: str,
+    models: Sequence[Shape],
+    events: int,
+    rounds: int,
+    root: Path,
+    cache: Path,
+    *,
+    filled: Fill = fill,
+    peers: bool = True,
+) -> list[Result]:
+    """Count the whole topic from nothing, again and again, and let the peers have it too.
 
     Raises:
-        SystemExit: the counts are not the truth, or it takes too long.
+        SystemExit: the counts are not the truth.
     """
-    world.forget()
-    topic = world.settings.topic("predictions")
-    look = Consumer(world.settings.consumer(world.settings.group("aggregate")))
-    partitions = [TopicPartition(topic, p) for p in range(PARTITIONS)]
-    log = (world.stack.root / "aggregate.log").open("ab")
-    child = subprocess.Popen(
-        [sys.executable, "-m", "app.cli", "run", "aggregate"], env={**os.environ, **world.stack.env}, stderr=log
-    )
-    try:
-        process = psutil.Process(child.pid)
-        first: tuple[int, float, float] | None = None
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            done = sum(max(0, found.offset) for found in look.committed(partitions, timeout=10))
-            times = process.cpu_times()
-            now = time.monotonic()
-            sample = done, times.user + times.system, now
-            if first is None and done:
-                first = sample
-            if done >= truth.events and first is not None:
-                break
-            if now > deadline or child.poll() is not None:
-                raise SystemExit(f"the aggregator counted {done:,} of {truth.events:,} events; its log is {log.name}")
-            time.sleep(_LOOK_SECONDS)
-        resident = process.memory_info().rss / 2**20
-    finally:
-        child.terminate()
-        child.wait(60)
-        look.close()
-        log.close()
-    _check(world, truth)
-    return Round(sample[0] - first[0], sample[1] - first[1], sample[2] - first[2], resident)
+    wiring.configure_logging(quiet=True)
+    pythons = {folder: _environment(root, folder) for folder, _, _ in _OTHERS.values()} if peers else {}
+    expected = truth(models, events)
+    ours: list[Round] = []
+    theirs: dict[str, list[float]] = {peer: [] for peer in (*_OWN, *_OTHERS)} if peers else {}
+    holds = {"name": name, "events": events, "models": [repr(shape) for shape in models]}
+    with world(root / name, cache, holds, lambda found: filled(found, models, events, SPAN)) as running:
+        for round_ in range(1, rounds + 1):
+            ours.append(count(running))
+            running.check(models, expected)
+            if peers:
+                for peer, module in _OWN.items():
+                    theirs[peer].append(_run([sys.executable, "-m", module], running, events))
+                for peer, (folder, script, share) in _OTHERS.items():
+                    command = [str(pythons[folder]), str(PEERS / script)]
+                    theirs[peer].append(_run(command, running, max(1_000, events // share)))
+            found = {peer: f"{values[-1]:,.0f}" for peer, values in theirs.items()}
+            print(f"{name}, round {round_} of {rounds}: {ours[-1].per_core:,.0f} events/s per core; {found or ''}")
+    unit = "events/s per core"
+    named = {peer: theirs[peer] for peer in ("quix-streams", "faust", "decode") if peers}
+    return [
+        result(name, [r.per_core for r in ours], unit, named, events),
+        result(f"{name}_wall", [r.per_second for r in ours], "events/s", events=events),
+        result(f"{name}_resident", [r.resident / 2**20 for r in ours], "MB", events=events),
+        *(result(f"peer_{peer}", values, unit) for peer, values in theirs.items()),
+    ]
 
 
-def _check(world: World, truth: Truth) -> None:
-    who = {"namespace": NAMESPACE, "model": MODEL}
-    ((counted,),) = world.warehouse.rows(_COUNTED, who)
-    ((summed,),) = world.warehouse.rows(_SUMMED, {**who, "name": NUMBERS[0]})
-    expected = truth.total * _FIXED_POINT // 1024
-    if (int(counted), int(summed)) != (truth.events, expected):
-        raise SystemExit(f"counted {counted} events with sum {summed}; the truth is {truth.events} and {expected}")
+def count(running: World, processes: int = 1, beside: Sequence[str] = ()) -> Round:
+    """Count what the topics hold, from nothing; ``beside``: roles that run too."""
+    running.forget()
+    end = running.ends()
+    stage = Stage(running, processes=processes)
+    with stages(stage, *(Stage(running, role) for role in beside)):
+        return stage.count(end)
+
+
+def _environment(root: Path, name: str) -> Path:
+    """A virtual environment of a peer's own, with the releases that its file names."""
+    folder = root.resolve() / "venvs" / name
+    wanted = PEERS / f"{name}.txt"
+    python, mark = folder / "bin" / "python", folder / "installed"
+    if not mark.exists() or mark.read_text(encoding="utf-8") != wanted.read_text(encoding="utf-8"):
+        print(f"installing {name} into {folder}")
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "-r", str(wanted)], check=True)
+        mark.write_text(wanted.read_text(encoding="utf-8"), encoding="utf-8")
+    return python
+
+
+def _run(command: list[str], running: World, events: int) -> float:
+    """Events per second of CPU that a peer says it did."""
+    arguments = [running.settings.bootstrap_servers, running.settings.topic("predictions"), str(events)]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, timeout=900)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    return float(found["events"]) / float(found["cpu"])

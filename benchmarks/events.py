@@ -1,94 +1,268 @@
-"""The events that everybody is measured on: 10 features (7 numbers, 3 strings), and what counting them must give.
+"""The models and events that everybody is measured on, and what counting them must give.
 
-All numbers are multiples of 1/1024, so that their sums are exact whoever adds them up, in whatever order.
+A model's events are made of few *templates*, whose features are drawn from a seed; what differs from event to event is
+the id and the time. So a loader can send more than stage 1 can count, and the truth is a matter of arithmetic. All
+numbers are multiples of 1/1024: their sums are exact, whoever adds them up, in whatever order.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
+from retrain.baseline import build_reference
 from schemas.models import ModelRecord
-from schemas.spec import Model
+from schemas.spec import Model, RawSpec
 from schemas.windows import from_ms, to_ms
 
-NAMESPACE, MODEL = "bench", "credit"
-NUMBERS = tuple(f"amount{i}" for i in range(7))
-STRINGS = {
-    "country": ("DE", "FR", "IT", "ES"),
-    "channel": ("web", "app", "branch"),
-    "product": ("a", "b", "c", "d", "e"),
-}
+NAMESPACE = "bench"
+POSITIVE = "default"
+SEGMENTS = ("DE", "ES", "FR", "IT")
 START = to_ms(datetime(2026, 1, 1, tzinfo=UTC))
-HOURS = 24
-"""Event time of the whole topic; windows are an hour."""
+DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 
-_CHUNK = 50_000
+_UNIT = 1024
+_STRINGS = (SEGMENTS, ("web", "app", "branch"), ("a", "b", "c", "d", "e"))
+_TEMPLATES = 5_000
+"""Of all models together, but at least ``_FEWEST`` of each: memory stays small with many models too."""
+_FEWEST = 50
+
+
+class Template(NamedTuple):
+    """What the events of a model that were made of it share.
+
+    Attributes:
+        tail: the JSON of a prediction after its event time.
+        total: the first numeric feature, in units of 1/1024.
+        positive: whether their label is the positive class.
+    """
+
+    tail: bytes
+    total: int
+    positive: bool
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model: names of its features, its windows, and the templates of its events.
+
+    Attributes:
+        number: gives the model and its features names of their own.
+        numbers: numeric features; ``strings``: categorical ones, of which the first is the segment too.
+        width: of the windows, ISO 8601.
+        raw_features: whether raw rows keep the features.
+        templates: how many events differ in more than id and time.
+    """
+
+    number: int = 0
+    numbers: int = 7
+    strings: int = 3
+    width: str = "PT1H"
+    raw_features: bool = True
+    templates: int = _TEMPLATES
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return f"m{self.number:03d}"
+
+    def number_names(self) -> list[str]:
+        """Of the numeric features."""
+        return [f"m{self.number:03d}x{i}" for i in range(self.numbers)]
+
+    def string_names(self) -> list[str]:
+        """Of the categorical features."""
+        return [f"m{self.number:03d}c{i}" for i in range(self.strings)]
+
+
+def shapes(models: int, **given: Any) -> list[Shape]:
+    """So many models with different schemas, that share the memory of templates."""
+    return [Shape(number, templates=max(_FEWEST, _TEMPLATES // models), **given) for number in range(models)]
+
+
+def record(shape: Shape) -> ModelRecord:
+    """The model's document with a reference made of its own templates: bins, categories and segments as a real one."""
+    columns = _draw(shape)
+    features = [{"name": name, "kind": "number"} for name in shape.number_names()]
+    features += [{"name": name, "kind": "string"} for name in shape.string_names()]
+    document: dict[str, Any] = {
+        "metadata": {"namespace": NAMESPACE, "name": shape.name},
+        "spec": {
+            "positive_class": POSITIVE,
+            "features": features,
+            "segments": ["land"],
+            "retraining": {"enabled": False},
+            "windows": {
+                "width": shape.width,
+                "label_maturity": shape.width,
+                "allowed_lateness": "PT10M",
+                "label_horizon": "P40D",
+            },
+            "raw": _raw(shape.raw_features),
+        },
+    }
+    first = ModelRecord.first(Model.model_validate(document))
+    spec = first.parsed()
+    reference = build_reference(
+        spec,
+        event_time=START - spec.grid().width * (1 + np.arange(shape.templates) % 8),
+        features={
+            **{name: pa.array(columns.numbers[:, i] / _UNIT) for i, name in enumerate(shape.number_names())},
+            **{name: pa.array(columns.strings[i]) for i, name in enumerate(shape.string_names())},
+        },
+        segments={"land": pa.array(columns.strings[0])},
+        scores={POSITIVE: pa.array(columns.scores)},
+        label=pa.array([POSITIVE if positive else "paid" for positive in columns.positive]),
+    )
+    return first.next(reference=reference, effective_from=0, cause_id="")
+
+
+def _raw(features: bool) -> dict[str, Any]:
+    """``spec.raw`` of a model whose raw rows keep the features, or ids only."""
+    return {"features": features} if "features" in RawSpec.model_fields else {}
+
+
+class _Columns(NamedTuple):
+    numbers: Any
+    strings: list[list[str]]
+    scores: Any
+    positive: Any
+    latencies: Any
+
+
+def _draw(shape: Shape) -> _Columns:
+    random = np.random.default_rng(shape.number)
+    rows = shape.templates
+    values = [_STRINGS[i % len(_STRINGS)] for i in range(shape.strings)]
+    scores = np.round(random.random(rows), 4)
+    return _Columns(
+        numbers=random.integers(0, _UNIT * 100, (rows, shape.numbers)),
+        strings=[[known[code] for code in random.integers(0, len(known), rows)] for known in values],
+        scores=scores,
+        positive=random.random(rows) < scores,
+        latencies=np.round(random.gamma(2.0, 2.0, rows), 2),
+    )
+
+
+def templates(shape: Shape) -> list[Template]:
+    """The templates of a model's events."""
+    columns = _draw(shape)
+    found = []
+    for row in range(shape.templates):
+        numbers = (columns.numbers[row] / _UNIT).tolist()
+        parts = [f'"{name}":{value!r}' for name, value in zip(shape.number_names(), numbers, strict=True)]
+        parts += [f'"{name}":"{columns.strings[i][row]}"' for i, name in enumerate(shape.string_names())]
+        tail = (
+            f'","features":{{{",".join(parts)}}},"prediction":"{POSITIVE}",'
+            f'"scores":{{"{POSITIVE}":{columns.scores[row]}}},"latency_ms":{columns.latencies[row]},'
+            f'"segments":{{"land":"{columns.strings[0][row]}"}}}}'
+        )
+        found.append(Template(tail.encode(), int(columns.numbers[row, 0]), bool(columns.positive[row])))
+    return found
+
+
+class Maker:
+    """Makes the events of several models, interleaved: event ``n`` is of model ``n % models``."""
+
+    def __init__(self, models: Sequence[Shape]) -> None:
+        self._models = list(models)
+        self._templates = [templates(shape) for shape in models]
+        self._predictions = [
+            b'{"namespace":"%s","model":"%s","version":"7","prediction_id":"p'
+            % (NAMESPACE.encode(), shape.name.encode())
+            for shape in models
+        ]
+        self._outcomes = [
+            b'{"namespace":"%s","model":"%s","prediction_id":"p' % (NAMESPACE.encode(), shape.name.encode())
+            for shape in models
+        ]
+        self._keys = [f"{NAMESPACE}/{shape.name}/p".encode() for shape in models]
+        self._labels = [b'","label":"paid"}', b'","label":"%s"}' % POSITIVE.encode()]
+
+    def keys(self, first: int, last: int) -> list[bytes]:
+        """Kafka keys of the events ``first`` to ``last`` (not included)."""
+        count = len(self._keys)
+        return [b"%s%09d" % (self._keys[n % count], n) for n in range(first, last)]
+
+    def predictions(self, first: int, times: Sequence[bytes]) -> Iterator[bytes]:
+        """JSON (363 to 430 bytes with 10 features) of the events from ``first`` on, at these event times."""
+        count = len(self._models)
+        for n, at in enumerate(times, first):
+            model = n % count
+            known = self._templates[model]
+            tail = known[n // count % len(known)].tail
+            yield b'%s%09d","event_time":"%s%s' % (self._predictions[model], n, at, tail)
+
+    def outcomes(self, numbers: Sequence[int], times: Sequence[bytes]) -> Iterator[bytes]:
+        """JSON of the outcomes of events."""
+        count = len(self._models)
+        for n, at in zip(numbers, times, strict=True):
+            model = n % count
+            known = self._templates[model]
+            label = self._labels[known[n // count % len(known)].positive]
+            yield b'%s%09d","event_time":"%s%s' % (self._outcomes[model], n, at, label)
+
+    def progress(self, at: int) -> Iterator[bytes]:
+        """Every model's promise that all events before ``at`` have been sent."""
+        for shape in self._models:
+            yield (
+                f'{{"type":"progress","namespace":"{NAMESPACE}","model":"{shape.name}",'
+                f'"event_time":"{clock(at).decode()}"}}'
+            ).encode()
+
+
+def clock(at: int) -> bytes:
+    """An event time, to the second, as it is written in an event."""
+    return from_ms(at).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+
+
+def spread(first: int, last: int, events: int, span: int) -> list[bytes]:
+    """Event times of the events ``first`` to ``last`` of ``events`` over ``span`` ms, out of order by up to 4 s."""
+    numbers = np.arange(first, last)
+    seconds = START // 1000 + numbers * span // (1000 * events) + numbers * 7 % 5
+    written = {int(at): clock(int(at) * 1000) for at in np.unique(seconds)}
+    return [written[at] for at in seconds.tolist()]
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What must be counted: events, and the exact sum of the first numeric feature in units of 1/1024."""
+    """What must be counted of a model.
+
+    Attributes:
+        events: predictions.
+        total: the exact sum of the first numeric feature, in units of 1/1024.
+        pairs: outcomes that were joined; ``positive``: those of the positive class.
+    """
 
     events: int
     total: int
+    pairs: int = 0
+    positive: int = 0
 
 
-def record() -> ModelRecord:
-    """The model's document."""
-    features = [{"name": name, "kind": "number"} for name in NUMBERS]
-    features += [{"name": name, "kind": "string"} for name in STRINGS]
-    document: dict[str, Any] = {
-        "metadata": {"namespace": NAMESPACE, "name": MODEL},
-        "spec": {
-            "positive_class": "default",
-            "features": features,
-            "segments": ["country"],
-            "windows": {"width": "PT1H", "label_maturity": "PT1H", "allowed_lateness": "PT10M"},
-        },
-    }
-    return ModelRecord.first(Model.model_validate(document))
+def labelled(first: int, last: int, models: int, every: int) -> list[int]:
+    """Which of the events ``first`` to ``last`` have an outcome: of each model's, one in ``every`` (0: none)."""
+    return [n for n in range(first, last) if n // models % every == 0] if every else []
 
 
-def messages(events: int, seed: int = 1) -> Iterator[tuple[bytes, bytes]]:
-    """(key, JSON of 363 to 430 bytes) of each event, in order of event time with a little jitter."""
-    random = np.random.default_rng(seed)
-    for first in range(0, events, _CHUNK):
-        count = min(_CHUNK, events - first)
-        numbers = random.integers(0, 1024 * 1000, (count, len(NUMBERS))) / 1024
-        strings = [random.integers(0, len(values), count) for values in STRINGS.values()]
-        scores = np.round(random.random(count), 4)
-        latencies = np.round(random.gamma(2.0, 2.0, count), 2)
-        times = START + (np.arange(first, first + count) * (HOURS * 3_600_000 / events)).astype(np.int64)
-        times += random.integers(0, 5_000, count)
-        for row in range(count):
-            name = f"p{first + row:08d}"
-            parts = [f'"{n}":{x:.10g}' for n, x in zip(NUMBERS, numbers[row].tolist(), strict=True)]
-            parts += [
-                f'"{n}":"{values[codes[row]]}"' for (n, values), codes in zip(STRINGS.items(), strings, strict=True)
-            ]
-            at = from_ms(int(times[row])).strftime("%Y-%m-%dT%H:%M:%SZ")
-            body = (
-                f'{{"namespace":"{NAMESPACE}","model":"{MODEL}","version":"7","prediction_id":"{name}",'
-                f'"event_time":"{at}","features":{{{",".join(parts)}}},"prediction":"default",'
-                f'"scores":{{"default":{scores[row]}}},"latency_ms":{latencies[row]},'
-                f'"segments":{{"country":"{STRINGS["country"][strings[0][row]]}"}}}}'
-            )
-            yield f"{NAMESPACE}/{MODEL}/{name}".encode(), body.encode()
+def truth(models: Sequence[Shape], events: int, every: int = 0, labelled_from: int = 0) -> dict[str, Truth]:
+    """What the events 0 to ``events`` (not included) add up to, per model.
 
-
-def truth(events: int, seed: int = 1) -> Truth:
-    """What :func:`messages` adds up to; the same draws, without the text."""
-    random = np.random.default_rng(seed)
-    total = 0
-    for first in range(0, events, _CHUNK):
-        count = min(_CHUNK, events - first)
-        total += int(random.integers(0, 1024 * 1000, (count, len(NUMBERS)))[:, 0].sum())
-        for values in STRINGS.values():
-            random.integers(0, len(values), count)
-        random.random(count)
-        random.gamma(2.0, 2.0, count)
-        random.integers(0, 5_000, count)
-    return Truth(events, total)
+    Args:
+        models: that take turns.
+        events: how many.
+        every: one in so many of a model's events has an outcome; 0: none has.
+        labelled_from: the first event that may have one.
+    """
+    found = {}
+    for place, shape in enumerate(models):
+        columns = _draw(shape)
+        mine = np.arange(len(range(place, events, len(models))))
+        late_enough = mine * len(models) + place >= labelled_from
+        pairs = mine[(mine % every == 0) & late_enough] % shape.templates if every else mine[:0]
+        total = int(columns.numbers[mine % shape.templates, 0].sum())
+        found[shape.name] = Truth(len(mine), total, len(pairs), int(columns.positive[pairs].sum()))
+    return found

@@ -115,12 +115,15 @@ class _Service:
 
     async def _request(self, http: web.Request, *, analyses: bool) -> Request:
         _refuse_strangers(http)
-        if http.content_type.startswith("multipart/"):
-            raise _refused(501, "Forms and external data are not supported here: send the statement as the raw body")
         if "1" in (http.query.get("compress"), http.query.get("decompress")):
             raise _refused(501, "ClickHouse's own compression is not supported here: use Content-Encoding instead")
-        head, body = http.query.get("query", ""), await self._body(http)
-        settings = {name: value for name, value in http.query.items() if name not in _OWN}
+        form: dict[str, str] = {}
+        if http.content_type == "multipart/form-data":
+            form, body = await self._form(http), b""
+        else:
+            body = await self._body(http)
+        head = http.query.get("query", "") or form.pop("query", "")
+        settings = {name: value for name, value in http.query.items() if name not in _OWN} | form
         if http.method == "GET":
             settings["readonly"] = "2"  # as in ClickHouse: a link must not change anything
         session = http.query.get("session_id")
@@ -138,11 +141,25 @@ class _Service:
             session_seconds=float(http.query.get("session_timeout", "60")),
         )
 
-    async def _body(self, http: web.Request) -> bytes:
-        too_large = (
+    async def _form(self, http: web.Request) -> dict[str, str]:
+        """Fields of a form: the statement and its parameters, as clients send what is too long for a URL."""
+        try:
+            fields = await http.post()
+        except web.HTTPRequestEntityTooLarge:
+            raise _refused(413, self._too_large()) from None
+        form = {name: value for name, value in fields.items() if isinstance(value, str)}
+        if strange := [name for name in fields if name not in form or not (name == "query" or name.startswith("param_"))]:
+            raise _refused(501, f"Field {strange[0]!r} of a form: only query and param_* are supported here")
+        return form
+
+    def _too_large(self) -> str:
+        return (
             f"The request is larger than {self._max_body // 2**20} MB. Insert fewer rows at a time "
             "(10,000 to 100,000), or start the server with a larger --max-body-mb"
         )
+
+    async def _body(self, http: web.Request) -> bytes:
+        too_large = self._too_large()
         try:
             packed = await http.read()
         except web.HTTPRequestEntityTooLarge:

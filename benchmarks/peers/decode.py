@@ -1,5 +1,6 @@
 """What nobody can beat with a consumer and a typed decoder: consume the topic and decode each event, nothing else."""
 
+import gc
 import json
 import resource
 import sys
@@ -14,6 +15,7 @@ from schemas.events import Prediction
 def main() -> None:
     """``python -m benchmarks.peers.decode BOOTSTRAP TOPIC EVENTS``: print events, CPU and wall seconds as JSON."""
     bootstrap, topic, events = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    gc.disable()  # nothing here is ever part of a cycle; it is faster so
     decoder = msgspec.json.Decoder(Prediction)
     consumer = Consumer(
         {
@@ -29,11 +31,13 @@ def main() -> None:
     seen, began, first = 0, 0.0, 0.0
     while seen < events:
         for message in consumer.consume(10_000, 0.1):
-            decoder.decode(message.value() or b"")
+            try:
+                decoder.decode(message.value() or b"")
+            except msgspec.ValidationError:
+                continue  # a progress record at the end of a partition
             seen += 1
         if not began and seen:
-            began, first = _cpu(), time.monotonic()
-            skipped = seen
+            began, first, skipped = _cpu(), time.monotonic(), seen
     print(json.dumps({"events": seen - skipped, "cpu": _cpu() - began, "wall": time.monotonic() - first}))
     consumer.close()
 

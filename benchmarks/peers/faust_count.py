@@ -1,4 +1,7 @@
-"""A Faust agent that counts the events of the same topic, nothing else; runs in a virtual environment of its own."""
+"""A Faust agent that counts the events of the same topic, nothing else; runs in a virtual environment of its own.
+
+Tuned as its documents say: the compiled extensions and orjson of the bundle ``fast``, and uvloop.
+"""
 
 import asyncio
 import json
@@ -8,6 +11,7 @@ import sys
 import time
 
 import faust
+import uvloop
 
 BOOTSTRAP, TOPIC, EVENTS = sys.argv[1], sys.argv[2], int(sys.argv[3])
 app = faust.App(
@@ -48,4 +52,5 @@ async def main() -> None:
     await asyncio.Event().wait()
 
 
+uvloop.install()
 asyncio.run(main())

@@ -96,6 +96,19 @@ def test_bound_parameters_arrive_as_they_were(clickhouse: Client, text: str, num
     assert clickhouse.query(sql, parameters=parameters).result_rows == [(text, number, [text, "'"], None)]
 
 
+def test_parameters_that_are_too_long_for_a_url_arrive_in_a_form(clickhouse: Client) -> None:
+    # What stage 1 looks up at once: ids as long as people make them.
+    ids = [f"{number:036d}" for number in range(5_000)]
+    answer = clickhouse.query("SELECT length(ids), ids[-1] FROM (SELECT {ids:Array(String)} AS ids)", {"ids": ids})
+    assert answer.result_rows == [(len(ids), ids[-1])]
+
+
+def test_data_in_a_form_are_refused(clickhouse_url: str) -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="t"; filename="t"\r\n\r\n1\r\n--x--\r\n'
+    status, said, _ = http(f"{clickhouse_url}/?query=SELECT+1", form, Content_Type="multipart/form-data; boundary=x")
+    assert (status, b"only query and param_* are supported" in said) == (501, True)
+
+
 def test_bound_times_are_utc(clickhouse: Client) -> None:
     at = dt.datetime(2013, 7, 1, 12, 30, tzinfo=UTC)
     sql = "SELECT {at:DateTime64(3, 'UTC')}"

@@ -1,0 +1,66 @@
+"""A load process beside the stages: started by a plan, listened to, and told to stop."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from benchmarks.load import Closing, Plan, Sent
+from benchmarks.world import World
+
+_FLUSH_SECONDS = 120
+
+
+class Sending:
+    """A load process; the context ends it.
+
+    Attributes:
+        closings: windows whose last events have been sent.
+    """
+
+    def __init__(self, world: World, plan: Plan) -> None:
+        self._env = {**os.environ, **world.stack.env}
+        self._plan = plan
+        self._sent: Sent | None = None
+        self.closings: list[Closing] = []
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "benchmarks.load", msgspec.json.encode(self._plan).decode()]
+        self._process = subprocess.Popen(command, env=self._env, stdout=subprocess.PIPE, text=True)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> Sent:
+        """Tell it to stop, and wait until everything is acknowledged.
+
+        Raises:
+            SystemExit: it has ended by itself, or does not end.
+        """
+        self._process.terminate()
+        code = self._process.wait(_FLUSH_SECONDS)
+        self._listener.join(_FLUSH_SECONDS)
+        if code or self._sent is None:
+            raise SystemExit(f"the load process ended with code {code}; what it said is above")
+        return self._sent
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101  for the type checker
+        for line in self._process.stdout:
+            ((kind, fields),) = json.loads(line).items()
+            if kind == Closing.__name__:
+                self.closings.append(Closing(**fields))
+            else:
+                self._sent = Sent(**fields)
