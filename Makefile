@@ -11,7 +11,7 @@ SYSTEM := chromium prometheus-alertmanager
 help: ## Explain all of this
 	@echo "driftline: make TARGET [ARGS=\"...\"]"
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
-	@echo "Examples: make demo ARGS=\"--until 2013-02-15\"    make test ARGS=\"tests/unit -k gate\""
+	@echo "Examples: make demo ARGS=\"--until 2013-02-15\"    make test ARGS=\"tests/unit -k gate\"    make bench ARGS=\"--only aggregate_json,close_latency\""
 
 venv: .venv/installed .venv/native ## Install the locked libraries into .venv (once; again when the lock changes)
 
@@ -51,7 +51,7 @@ system: ## Debian packages that a few tests look at driftline through (needs roo
 test: venv system ## Every test, on real Kafka (BROKER=docker: on the official images)
 	$(BIN)/pytest $(ARGS)
 
-bench: venv ## Stage 1 beside other frameworks on the same topic: benchmarks/results.json (about 15 minutes)
+bench: venv ## Speed, latency, memory and recovery beside other frameworks: benchmarks/results.json (about an hour)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 fuzz: venv ## The native decoder under sanitizers, on damaged events, beside the careful one (ARGS="--seconds 600")

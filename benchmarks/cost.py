@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app import wiring
-from benchmarks.aggregate import SPAN, count
+from benchmarks.aggregate import count
 from benchmarks.events import Shape, truth
 from benchmarks.load import fill
 from benchmarks.measure import Result, result
@@ -12,7 +12,14 @@ from benchmarks.world import world
 
 
 def compare(
-    name: str, worlds: Sequence[tuple[str, Sequence[Shape]]], events: int, rounds: int, root: Path, cache: Path
+    name: str,
+    worlds: Sequence[tuple[str, Sequence[Shape]]],
+    events: int,
+    rounds: int,
+    root: Path,
+    cache: Path,
+    *,
+    span: int,
 ) -> list[Result]:
     """CPU per event in the last world over that in the first, and both by themselves, in microseconds.
 
@@ -23,6 +30,7 @@ def compare(
         rounds: of each.
         root: folder of the data.
         cache: folder of downloads.
+        span: event time of all events, in ms.
 
     Raises:
         SystemExit: the counts are not the truth.
@@ -32,7 +40,7 @@ def compare(
     for label, models in worlds:
         holds = {"name": label, "events": events, "models": [repr(shape) for shape in models]}
         expected = truth(models, events)
-        with world(root / name / label, cache, holds, lambda w, m=models: fill(w, m, events, SPAN)) as running:  # type: ignore[misc]
+        with world(root / name / label, cache, holds, lambda w, m=models: fill(w, m, events, span)) as running:  # type: ignore[misc]
             for round_ in range(1, rounds + 1):
                 counted = count(running)
                 running.check(models, expected)

@@ -3,7 +3,7 @@
 import typer
 
 from benchmarks.cost import compare
-from benchmarks.events import Shape
+from benchmarks.events import DAY_MS, Shape
 from benchmarks.measure import CACHE, ROOT, Cache, Events, Out, Root, Rounds, report
 
 
@@ -15,7 +15,7 @@ def main(
     Everything else is as in aggregate_json: the same events of one day.
     """
     worlds = [(width, [Shape(width=width, raw_features=False)]) for width in ("PT1H", "P30D")]
-    report(compare("cost_per_window", worlds, events, rounds, root, cache), out)
+    report(compare("cost_per_window", worlds, events, rounds, root, cache, span=DAY_MS), out)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ numbers are multiples of 1/1024: their sums are exact, whoever adds them up, in 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,6 +134,7 @@ class _Columns(NamedTuple):
     latencies: Any
 
 
+@cache
 def _draw(shape: Shape) -> _Columns:
     random = np.random.default_rng(shape.number)
     rows = shape.templates
@@ -147,6 +149,7 @@ def _draw(shape: Shape) -> _Columns:
     )
 
 
+@cache
 def templates(shape: Shape) -> list[Template]:
     """The templates of a model's events."""
     columns = _draw(shape)

@@ -22,17 +22,20 @@ DAYS = 30
 """Over which the predictions are spread evenly; windows are a day."""
 
 _FILL = """
-INSERT INTO raw_predictions
+INSERT INTO raw_predictions (
+    namespace, model, prediction_id, version, `partition`, `offset`, log_ts, event_time, role, prediction, score,
+    scores, features, segments, latency_ms, verdict, generation, seq, ttl_days)
 SELECT
     {namespace:String} AS namespace, {model:String} AS model, lower(hex(sipHash128(number))) AS prediction_id,
     '7' AS version,
     kafkaMurmurHash(concat(namespace, '/', model, '/', prediction_id)) % {partitions:UInt32} AS `partition`,
-    intDiv(number, {partitions:UInt32}) AS `offset`, event_time AS log_ts,
+    intDiv(number, {partitions:UInt32}) AS `offset`,
+    event_time AS log_ts,
     fromUnixTimestamp64Milli({start:Int64} + intDiv(number * {span:Int64}, {events:Int64}), 'UTC') AS event_time,
     'champion' AS role, {positive:String} AS prediction, (number % 1000) / 1024 AS score,
     concat('{"', {positive:String}, '":', toString(score), '}') AS scores, '{}' AS features,
     concat('{"land":"', ['DE', 'ES', 'FR', 'IT'][number % 4 + 1], '"}') AS segments, 1 AS latency_ms,
-    'counted' AS verdict, 1 AS generation, 1 AS seq, 90 AS ttl_days, now() AS written_at
+    'counted' AS verdict, 1 AS generation, 1 AS seq, 90 AS ttl_days
 FROM numbers({first:UInt64}, {count:UInt64})
 """
 # 7919 is a prime: outcomes come in an order that has nothing to do with that of the predictions.
