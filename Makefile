@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
-SYSTEM := chromium prometheus-alertmanager
+SYSTEM := chromium prometheus prometheus-alertmanager
 
 .PHONY: help venv system demo demo-faults up test bench fuzz check format kafka clean
 

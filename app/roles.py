@@ -55,7 +55,14 @@ def aggregate(process: Process) -> None:
         # Tells one assignment's checkpoints from another's; never part of a result.
         return f"{os.getpid()}-{uuid.uuid4().hex}"
 
-    stage.run(process.settings, warehouse, now=time.monotonic, owner_id=owner_id, stop=process.stop)
+    stage.run(
+        process.settings,
+        warehouse,
+        now=time.monotonic,
+        owner_id=owner_id,
+        stop=process.stop,
+        observer=process.observer,
+    )
 
 
 def monitor(process: Process) -> None:
@@ -128,7 +135,6 @@ ROLES: dict[str, Callable[[Process], None]] = {
 }
 
 _NEEDS_NO_KAFKA = {"web"}
-_NO_MEMBER = {"web", "aggregate"}
 _NEEDS_NO_CLICKHOUSE = {"notify"}
 
 
@@ -143,7 +149,6 @@ def _observed(name: str, settings: Settings) -> Iterator[Observer]:
         observer.require("clickhouse", probes.clickhouse(settings))
     if name not in _NEEDS_NO_KAFKA:
         observer.require("kafka", probes.kafka(settings))
-    if name not in _NO_MEMBER:
         observer.joining()
     try:
         with serve(observer, host=settings.metrics_host, port=settings.metrics_port) as port:

@@ -7,18 +7,21 @@ from itertools import chain
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from observe import Observer
 from schemas.settings import Settings
 from schemas.topics import TopicName
 from streams.aggregate.assign import CannotContinue, assign
 from streams.aggregate.batch import Batch
+from streams.aggregate.books import Books
 from streams.aggregate.breaker import Breaker
 from streams.aggregate.checkpoint import CommitRefused, Outputs, checkpoint, settle
 from streams.aggregate.classify import classify
+from streams.aggregate.decode import Dead
 from streams.aggregate.fast import INSTALLED
 from streams.aggregate.idle import Watch, adopt, targets
 from streams.aggregate.models import Models, ModelsReader
 from streams.aggregate.read import Reader
-from streams.aggregate.rows import PROGRESS, SIDES, OutcomeRows, PredictionRows, Work
+from streams.aggregate.rows import PROGRESS, SIDES, OutcomeRows, PredictionRows, Rows, Work
 from streams.aggregate.state import State
 from warehouse.client import Warehouse
 
@@ -62,7 +65,10 @@ class Member:
         breaker: Breaker,
         now: Callable[[], float],
         owner_id: Callable[[], str],
+        observer: Observer,
     ) -> None:
+        self._observer = observer
+        self._books = Books(observer)
         self._settings = settings
         self._models = models
         self._reader = reader
@@ -89,6 +95,7 @@ class Member:
                     "max.poll.interval.ms": _MAX_POLL_MS,
                     # Positions are always given; one that is out of range means that events were deleted unread.
                     "auto.offset.reset": "error",
+                    **observer.statistics(),
                 },
             )
         )
@@ -112,6 +119,7 @@ class Member:
             self._consumer.close()
 
     def _turn(self) -> None:
+        self._observer.turn()
         # Before anything that can take long: a turn that stalls must not take its own silence for the logs'.
         began = self._now()
         messages = self._consumer.consume(_BATCH, _POLL_SECONDS)
@@ -151,6 +159,7 @@ class Member:
 
     def _drop(self) -> None:
         self._states, self._work, self._assigned, self._crossed_at = {}, Work(), None, None
+        self._books.drop()
 
     def _start(self, partitions: list[int]) -> None:
         self._assigned = None
@@ -165,6 +174,7 @@ class Member:
                 for topic, side in self._sides.items()
             ]
         )
+        self._observer.assigned()
 
     def _sort(self, messages: list[Message]) -> list[Batch]:
         """Messages by topic and partition; errors and ends of logs are dealt with."""
@@ -207,9 +217,11 @@ class Member:
         now, work = self._now(), self._work
         predictions: dict[int, PredictionRows] = {}
         outcomes: dict[int, OutcomeRows] = {}
+        read: list[tuple[Rows, list[Dead]]] = []
         for batch in batches:
             dead = len(work.dead)
             rows = self._events.read(batch, work)
+            read.append((rows, work.dead[dead:]))
             progress = int((rows.kind == PROGRESS).sum())
             self._breaker.count(batch.topic, len(batch) - progress, len(work.dead) - dead)
             for partition, first, end in batch.spans():
@@ -220,6 +232,8 @@ class Member:
         for partition in sorted({*predictions, *outcomes}):
             state = self._states[partition]
             work.pairs += classify(state, self._models, predictions.get(partition), outcomes.get(partition), now)
+        for classified, letters in read:
+            self._books.count(classified, letters)
 
     def _forget_deleted(self) -> None:
         if self._models.deleted:
@@ -249,6 +263,7 @@ class Member:
         began = self._now()
         if any(state.dirty() for state in self._states.values()):
             checkpoint(self._states, self._work, self._models, self._consumer, self._out)
+            self._books.committed(self._states.values(), self._now() - began)
         self._checkpointed, self._crossed_at = self._now(), None
         self._pause = min(_SHARE * (self._checkpointed - began), _LONGEST_PAUSE_SECONDS)
 
@@ -270,6 +285,7 @@ def run(
     owner_id: Callable[[], str],
     stop: threading.Event,
     reached: Callable[[str], None] = lambda _point: None,
+    observer: Observer | None = None,
 ) -> None:
     """Stage 1: count predictions and outcomes exactly, until ``stop`` is set.
 
@@ -280,6 +296,7 @@ def run(
         owner_id: a fresh name for each assignment, never used again.
         stop: set it to checkpoint and leave.
         reached: told of each finished step of a checkpoint, ``C0`` (none yet) to ``C7``; tests end the process there.
+        observer: told how the process is doing.
 
     Raises:
         CannotContinue: topics, offsets and tables do not belong together; the text says what to do.
@@ -287,6 +304,7 @@ def run(
     """
     if not INSTALLED:
         log.warning("aggregate.slow", reason="driftline-native is not installed: events are decoded one by one")
+    told = observer or Observer()
     models = Models()
     reader = ModelsReader(settings, models)
     try:
@@ -296,7 +314,14 @@ def run(
             try:
                 _check_partitions(settings, reader.partition_counts())
                 member = Member(
-                    settings, models=models, reader=reader, out=out, breaker=breaker, now=now, owner_id=owner_id
+                    settings,
+                    models=models,
+                    reader=reader,
+                    out=out,
+                    breaker=breaker,
+                    now=now,
+                    owner_id=owner_id,
+                    observer=told,
                 )
                 member.run(stop)
             except (CommitRefused, KafkaException) as error:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import pytest
@@ -105,10 +106,12 @@ def test_configurations_are_well_formed() -> None:
     assert routes["route"]["receiver"] in {receiver["name"] for receiver in routes["receivers"]}
     jobs = yaml.safe_load((COMPOSE / "prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
     for job in jobs:
-        for config in job["static_configs"]:
+        for config in job.get("static_configs", []):
             assert all(target.split(":")[0] in SERVICES for target in config["targets"])
-    (source,) = yaml.safe_load((COMPOSE / "grafana/provisioning/datasources/driftline.yaml").read_text())["datasources"]
-    assert source["jsonData"]["host"] in SERVICES
+    for name in ("driftline", "prometheus"):
+        text = (COMPOSE / "grafana" / "provisioning" / "datasources" / f"{name}.yaml").read_text(encoding="utf-8")
+        (source,) = yaml.safe_load(text)["datasources"]
+        assert (urlsplit(source.get("url", "")).hostname or source["jsonData"]["host"]) in SERVICES
     (provider,) = yaml.safe_load((COMPOSE / "grafana/provisioning/dashboards/driftline.yaml").read_text())["providers"]
     assert any(volume.split(":")[1] == provider["options"]["path"] for volume in SERVICES["grafana"]["volumes"])
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from aggregate_world import DAY, START, model_record
 
+from observe import Observer
 from schemas.settings import Settings
 from schemas.windows import NEVER
 from streams.aggregate import consumer
@@ -65,6 +66,7 @@ class Loop:
             breaker=Breaker(1.0, 1),
             now=lambda: self.clock[0],
             owner_id=str,
+            observer=Observer(),
         )
         index = Index(0, self.heads, self.models, 10, (0, 0))
         self.state = State(0, "me", 1, [0, 0], {KEY: [START, START]}, index, set(), 0.0)
