@@ -49,5 +49,6 @@ class Engine:
                 if kind == EVENT:
                     self.verdicts[rows.topic, int(offset)] = VERDICTS[verdict]
         for deltas in sketch(self.work, self.models).values():
-            self.state.add(deltas, self.warehouse)
+            self.state.fetch(deltas, self.warehouse)
+            self.state.add(deltas)
         self.work = Work(dead=self.work.dead, astray=self.work.astray)

@@ -30,7 +30,7 @@ log = structlog.get_logger()
 _SETTINGS = {"async_insert": 0, "insert_deduplicate": 0}
 
 
-def _not_now(error: BaseException) -> bool:
+def not_now(error: BaseException) -> bool:
     """Whether waiting may help: the server is away, restarting, overloaded or out of space."""
     if isinstance(error, OperationalError | HTTPError | ConnectionError | TimeoutError):
         return True
@@ -61,7 +61,7 @@ class Waiting:
     def retrying(self, *, longest: float = 5.0) -> Retrying:
         """The repetition of calls, with pauses of at most ``longest`` seconds."""
         return Retrying(
-            retry=retry_if_exception(_not_now),
+            retry=retry_if_exception(not_now),
             wait=wait_exponential_jitter(initial=0.1, max=longest, jitter=0.1),
             stop=stop_after_delay(self.patience) | stop_when_event_set(self.stop),
             sleep=sleep_using_event(self.stop),

@@ -95,7 +95,7 @@ def pointer(seq: int, owner: str) -> str:
 
 
 def settle(states: Mapping[int, State], work: Work, models: Models, out: Outputs) -> None:
-    """Count what waits and write its raw rows, so that memory is free of it; a checkpoint's step C1, or before one.
+    """Write raw rows of what waits and count it, so that memory is free of it; a checkpoint's step C1, or before one.
 
     Raw rows above the committed offsets mean nothing to anybody, so they may be written at any time.
 
@@ -106,14 +106,17 @@ def settle(states: Mapping[int, State], work: Work, models: Models, out: Outputs
         out: where rows go.
     """
     seqs = {partition: state.seq + 1 for partition, state in states.items()}
-    for partition, deltas in sketch(work, models).items():
-        states[partition].add(deltas, out.warehouse)
+    counted = sketch(work, models)
+    for partition, deltas in counted.items():
+        states[partition].fetch(deltas, out.warehouse)
     for name, table in (
         (RAW_PREDICTIONS, prediction_table(work.predictions, models, seqs)),
         (RAW_OUTCOMES, outcome_table(work.outcomes, models, seqs)),
     ):
         if table is not None:
             out.warehouse.insert_arrow(name, table)
+    for partition, deltas in counted.items():
+        states[partition].add(deltas)
     work.predictions.clear()
     work.outcomes.clear()
     work.pairs.clear()

@@ -1,7 +1,8 @@
 """The loop: read both topics, classify, count, and checkpoint when it is time; and what happens at a rebalance."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain
 
 import structlog
@@ -23,12 +24,15 @@ from streams.aggregate.models import Models, ModelsReader
 from streams.aggregate.read import Reader
 from streams.aggregate.rows import PROGRESS, SIDES, OutcomeRows, PredictionRows, Rows, Work
 from streams.aggregate.state import State
-from warehouse.client import Warehouse
+from warehouse.client import Warehouse, not_now
 
 log = structlog.get_logger()
 
 _BATCH = 10_000
 _POLL_SECONDS = 0.01
+_WAIT_SECONDS = 0.1
+"""For events, and without any partition for some."""
+
 _SETTLE_SECONDS = 0.05
 """After a watermark has passed a window's end, the rest of what was sent with it is waited for this long."""
 
@@ -42,8 +46,11 @@ _SHARE = 9
 _LONGEST_PAUSE_SECONDS = 1.0
 """In a backlog windows end all the time: between two checkpoints passes nine times what the last one took."""
 
-_MAX_POLL_MS = 900_000
-"""Longer than the warehouse's patience: an outage of ClickHouse is waited for inside a poll."""
+_PATIENCE_SECONDS = 5.0
+"""A hiccup of ClickHouse is waited for; at an outage the partitions are put down and taken up again after it."""
+
+_AWAY_SECONDS = 0.5
+"""Between two looks whether ClickHouse is back."""
 
 _REJOIN_SECONDS = 0.5
 
@@ -82,6 +89,7 @@ class Member:
         self._work = Work()
         self._pause = 0.0
         self._assigned: list[int] | None = None
+        self._retry_at = 0.0
         self._failure: BaseException | None = None
         self._checkpointed = now()
         self._watch = Watch(settings.idle_after_seconds, self._checkpointed)
@@ -92,7 +100,6 @@ class Member:
                 **{
                     "partition.assignment.strategy": "range",
                     "enable.partition.eof": True,
-                    "max.poll.interval.ms": _MAX_POLL_MS,
                     # Positions are always given; one that is out of range means that events were deleted unread.
                     "auto.offset.reset": "error",
                     **observer.statistics(),
@@ -112,21 +119,42 @@ class Member:
         )
         try:
             while not stop.is_set():
-                self._turn()
-            self._checkpoint()
+                with self._unless_away():
+                    self._turn()
+            with self._unless_away():
+                self._checkpoint()
         finally:
             self._drop()
             self._consumer.close()
+
+    @contextmanager
+    def _unless_away(self) -> Iterator[None]:
+        """Put the partitions down when ClickHouse is away; they are taken up again as a new owner would.
+
+        Whatever was not decided is read again, and whatever was is in its redo record. Meanwhile nothing is fetched,
+        and the group is answered: others can join and leave.
+        """
+        try:
+            yield
+        except Exception as error:
+            if not not_now(error):
+                raise
+            log.warning("aggregate.paused", partitions=sorted(self._states), error=str(error)[:300])
+            assigned = sorted(self._states) or self._assigned
+            self._drop()
+            self._consumer.assign([])
+            self._assigned, self._retry_at = assigned, self._now() + _AWAY_SECONDS
 
     def _turn(self) -> None:
         self._observer.turn()
         # Before anything that can take long: a turn that stalls must not take its own silence for the logs'.
         began = self._now()
-        messages = self._consumer.consume(_BATCH, _POLL_SECONDS)
+        messages = self._consumer.consume(_BATCH, _POLL_SECONDS if self._states else _WAIT_SECONDS)
         if self._failure is not None:
             raise self._failure
         if self._assigned is not None:
-            self._start(self._assigned)
+            if self._now() >= self._retry_at:
+                self._start(self._assigned)
             return
         batches = self._sort(messages)
         if batches:
@@ -150,7 +178,8 @@ class Member:
         try:
             self._checkpoint()
         except Exception as error:  # an exception must not cross librdkafka; the loop raises it
-            self._failure = error
+            if not not_now(error):
+                self._failure = error
         self._drop()
 
     def _on_lost(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
@@ -162,10 +191,10 @@ class Member:
         self._books.drop()
 
     def _start(self, partitions: list[int]) -> None:
-        self._assigned = None
         self._reader.read()
         now = self._now()
         self._states = assign(partitions, self._consumer, self._models, self._out, owner=self._owner_id(), now=now)
+        self._assigned = None
         self._checkpointed, self._watch = now, Watch(self._settings.idle_after_seconds, now)
         self._consumer.assign(
             [
@@ -308,7 +337,7 @@ def run(
     models = Models()
     reader = ModelsReader(settings, models)
     try:
-        out = Outputs(settings, warehouse, Producer(settings.producer(**PRODUCER)), reached)
+        out = Outputs(settings, warehouse.impatient(_PATIENCE_SECONDS), Producer(settings.producer(**PRODUCER)), reached)
         breaker = Breaker(settings.dead_letter_ratio, settings.dead_letter_min)
         while not stop.is_set():
             try:

@@ -73,9 +73,12 @@ class State:
             self.crossed |= generation.grid.start(to) > generation.grid.start(marks[side])
             marks[side] = to
 
-    def add(self, deltas: Deltas, warehouse: Warehouse) -> None:
-        """Merge what a batch counted into the windows, loading those that are in ClickHouse only."""
+    def fetch(self, deltas: Deltas, warehouse: Warehouse) -> None:
+        """Load the windows of :meth:`add` that are in ClickHouse only."""
         self._load(self.stored.intersection(deltas), warehouse)
+
+    def add(self, deltas: Deltas) -> None:
+        """Merge what was counted into the windows, which must be in memory."""
         for window_key, sketches in deltas.items():
             window = self.windows.setdefault(window_key, {})
             for key, delta in sketches.items():
