@@ -176,8 +176,8 @@ def _answers(found: _Found, batches: Sequence[PredictionRows]) -> None:
         of = found.models.everything[code]
         groups = Groups(partition[at], window[at], version[at])
         places = [
-            (int(partition[at][row]), (of.key, int(window[at][row])), found.models.versions.all[version[at][row]])
-            for row in groups.first.tolist()
+            (int(partition[row]), (of.key, int(window[row])), found.models.versions.all[version[row]])
+            for row in at[groups.first].tolist()
         ]
         served = np.bincount(groups.ids[role[at] != SHADOW], minlength=len(groups))
         views = of.task.count_answers(Answers(score[at], place[at]), groups)
