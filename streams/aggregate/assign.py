@@ -170,7 +170,10 @@ def _redo(partition: int, seq: int, owner: str, head: Redo, warehouse: Warehouse
 
 
 def _load(start: Redo, models: Models, out: Outputs, owner: str, now: float) -> State:
-    index = Index(start.partition, out.warehouse, models, out.settings.cache_events, start.positions)
+    partitions = out.settings.source_partitions
+    index = Index(
+        start.partition, out.warehouse, models, out.settings.cache_events, start.positions, partitions=partitions
+    )
     index.load()
     stored = out.warehouse.rows(
         "SELECT DISTINCT namespace, model, toUnixTimestamp64Milli(window_start) FROM partials "

@@ -6,6 +6,7 @@ partition, and of the watermarks, which are in the checkpoint: a replay gives th
 Columns are judged at once; only ids that were seen before are looked at one by one.
 """
 
+from itertools import chain
 from typing import cast
 
 import numpy as np
@@ -50,7 +51,7 @@ def classify(
     """
     batches = [rows for rows in (predictions, outcomes) if rows is not None and len(rows)]
     events = [np.flatnonzero(rows.kind == EVENT) for rows in batches]
-    state.index.prefetch(rows.keys[place] or b"" for rows, at in zip(batches, events, strict=True) for place in at)
+    state.index.prefetch(lambda: chain.from_iterable(map(_keys, batches, events)))
     pairs = []
     for rows, at in zip(batches, events, strict=True):
         before = _pass(state, models, rows, now)

@@ -5,7 +5,7 @@ memory needs no look-up. ClickHouse holds every row below the committed position
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -18,6 +18,7 @@ from streams.aggregate.decode import Refused
 from streams.aggregate.groups import Groups
 from streams.aggregate.models import Generation, Models
 from streams.aggregate.remembered import Ints, Outcomes, Predictions, Remembered
+from streams.aggregate.seen import PLACE, Seen
 from warehouse.client import Warehouse
 
 _IDS_PER_QUERY = 2_000
@@ -50,19 +51,29 @@ class Index:
     """Ids of one partition.
 
     Args:
+        partition: their number.
+        warehouse: where rows below the committed positions are.
+        models: every known model.
         capacity: how many ids each of the two sides keeps after a checkpoint.
         positions: the committed positions of (predictions, outcomes): rows below them are in ClickHouse.
-
-    Attributes:
-        complete: per side: nothing was left out or forgotten, so what is not in memory does not exist.
+        partitions: how many source partitions there are.
     """
 
     def __init__(
-        self, partition: int, warehouse: Warehouse, models: Models, capacity: int, positions: tuple[int, int]
+        self,
+        partition: int,
+        warehouse: Warehouse,
+        models: Models,
+        capacity: int,
+        positions: tuple[int, int],
+        *,
+        partitions: int = 1,
     ) -> None:
         self.predictions, self.outcomes = Predictions(), Outcomes()
         self.committed = positions
-        self.complete = [position <= capacity for position in positions]
+        # Per side; None as long as nothing was left out or forgotten: what is not in memory does not exist.
+        self._seen: list[Seen | None] = [None, None]
+        self._partitions = partitions
         self._partition = partition
         self._warehouse = warehouse
         self._models = models
@@ -77,24 +88,46 @@ class Index:
         """Read the newest ``capacity`` rows of each topic below the committed positions, with all rows of their ids."""
         for side, (table, columns) in enumerate(_SIDES):
             below = self.committed[side]
-            newest = "" if self.complete[side] else _WITH_ROWS_SINCE.format(table=table)
-            if below:
-                found = self._warehouse.arrow(
-                    f"SELECT {columns} FROM {table} FINAL "  # noqa: S608  all parts are ours
-                    f"WHERE `partition` = {{p:UInt16}} AND `offset` < {{below:UInt64}} {newest} "
-                    "ORDER BY `offset`, `row`",
-                    {"p": self._partition, "below": below, "since": max(0, below - self._capacity)},
-                )
-                self._remember(side, found)
+            if not below:
+                continue
+            older = below > self._capacity
+            found = self._warehouse.arrow(
+                f"SELECT {columns} FROM {table} FINAL "  # noqa: S608  all parts are ours
+                f"WHERE `partition` = {{p:UInt16}} AND `offset` < {{below:UInt64}} "
+                f"{_WITH_ROWS_SINCE.format(table=table) if older else ''} ORDER BY `offset`, `row`",
+                {"p": self._partition, "below": below, "since": max(0, below - self._capacity)},
+            )
+            self._remember(side, found)
+            if older:
+                self._note_older(side, below)
 
-    def prefetch(self, keys: Iterable[bytes]) -> None:
-        """Bring the ids of a batch into memory: afterwards an id that is not there has no earlier row."""
-        if all(self.complete):
+    def _note_older(self, side: int, below: int) -> None:
+        """Know which ids were left out."""
+        found = self._warehouse.arrow(
+            f"SELECT DISTINCT toInt64({PLACE}) AS place FROM {_SIDES[side][0]} "  # noqa: S608  all parts are ours
+            "WHERE `partition` = {p:UInt16} AND `offset` < {since:UInt64}",
+            {"p": self._partition, "since": below - self._capacity, "partitions": self._partitions},
+        )
+        self._left_out(side).add_places(_numbers(found, "place"))
+
+    def _left_out(self, side: int) -> Seen:
+        seen = self._seen[side]
+        if seen is None:
+            seen = self._seen[side] = Seen(self._partitions)
+        return seen
+
+    def prefetch(self, keys: Callable[[], Iterable[bytes]]) -> None:
+        """Bring the ids of a batch into memory: afterwards an id that is not there has no earlier row.
+
+        Args:
+            keys: asked for only when something was left out of memory.
+        """
+        if not any(self._seen):
             return
-        wanted = set(keys)
-        for side, known in enumerate(self.sides):
-            if not self.complete[side]:
-                self._fetch(side, wanted.difference(known.slots))
+        wanted = dict.fromkeys(keys())
+        for side, (known, seen) in enumerate(zip(self.sides, self._seen, strict=True)):
+            if seen is not None:
+                self._fetch(side, seen.maybe([key for key in wanted if key not in known.slots]))
 
     def forget(self, model: str) -> None:
         """Let go of a model (``namespace/model``) that was deleted: its rows are read again, as a new owner does.
@@ -103,9 +136,8 @@ class Index:
         means something to the model that is declared now.
         """
         prefix = f"{model}/".encode()
-        for side in self.sides:
-            side.discard([key for key in side.slots if key.startswith(prefix)])
-        self.complete[1] = False
+        for side, known in enumerate(self.sides):
+            self._discard(side, [key for key in known.slots if key.startswith(prefix)])
 
     def commit(self, positions: tuple[int, int]) -> None:
         """Rows below ``positions`` are in ClickHouse now: forget the oldest ids beyond the capacity."""
@@ -114,8 +146,12 @@ class Index:
             excess = len(known) - self._capacity
             if excess > 0:
                 # A tenth more than needed, so that not every checkpoint has to.
-                known.discard(list(islice(known.slots, excess + self._capacity // 10)))
-                self.complete[side] = False
+                self._discard(side, list(islice(known.slots, excess + self._capacity // 10)))
+
+    def _discard(self, side: int, keys: list[bytes]) -> None:
+        if keys:
+            self._left_out(side).add(keys)
+            self.sides[side].discard(keys)
 
     def _fetch(self, side: int, missing: Iterable[bytes]) -> None:
         table, columns = _SIDES[side]
@@ -224,7 +260,10 @@ class Index:
         for code, name in enumerate(names):
             rows = np.flatnonzero(of == code)
             target[rows] = self._targets(name, found.take(pa.array(rows)))
-        kept = np.flatnonzero(~np.isnan(target))
+        kept, lost = np.flatnonzero(~np.isnan(target)), np.flatnonzero(np.isnan(target))
+        if len(lost):
+            # They may mean something to a model that is declared later under the same name.
+            self._left_out(1).add(_keys(found.take(pa.array(lost))))
         if not len(kept):
             return
         found, target = found.take(pa.array(kept)).combine_chunks(), target[kept]

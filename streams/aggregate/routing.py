@@ -16,12 +16,19 @@ _POSITIVE = np.uint32(0x7FFFFFFF)
 
 
 def partitions_of(keys: Sequence[bytes], partitions: int) -> NDArray[np.int64]:
-    """Partition of each key among ``partitions``, 0 for all of them when there is one only.
+    """Partition of each key among ``partitions``, 0 for all of them when there is one only."""
+    if partitions == 1 or not keys:
+        return np.zeros(len(keys), np.int64)
+    return (hashes_of(keys) % np.uint32(partitions)).astype(np.int64)
+
+
+def hashes_of(keys: Sequence[bytes]) -> NDArray[np.uint32]:
+    """The positive murmur2 of each key, as Kafka's partitioners have it.
 
     One step is made for all keys together: the 32-bit words of the hash are the columns of a table.
     """
-    if partitions == 1 or not keys:
-        return np.zeros(len(keys), np.int64)
+    if not keys:
+        return np.zeros(0, np.uint32)
     lengths = np.fromiter(map(len, keys), np.uint32, len(keys))
     full = lengths // _WORD
     # Padded with zeros, and one word wider than the longest key, so that each has its tail in a word of its own.
@@ -40,4 +47,4 @@ def partitions_of(keys: Sequence[bytes], partitions: int) -> NDArray[np.int64]:
     hashes ^= hashes >> 13
     hashes *= _M
     hashes ^= hashes >> 15
-    return ((hashes & _POSITIVE) % np.uint32(partitions)).astype(np.int64)
+    return hashes & _POSITIVE
