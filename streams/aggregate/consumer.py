@@ -337,7 +337,8 @@ def run(
     models = Models()
     reader = ModelsReader(settings, models)
     try:
-        out = Outputs(settings, warehouse.impatient(_PATIENCE_SECONDS), Producer(settings.producer(**PRODUCER)), reached)
+        producer = Producer(settings.producer(**PRODUCER))
+        out = Outputs(settings, warehouse.impatient(_PATIENCE_SECONDS), producer, reached)
         breaker = Breaker(settings.dead_letter_ratio, settings.dead_letter_min)
         while not stop.is_set():
             try:
