@@ -148,7 +148,8 @@ class _Service:
         except web.HTTPRequestEntityTooLarge:
             raise _refused(413, self._too_large()) from None
         form = {name: value for name, value in fields.items() if isinstance(value, str)}
-        if strange := [name for name in fields if name not in form or not (name == "query" or name.startswith("param_"))]:
+        known = {name for name in form if name == "query" or name.startswith("param_")}
+        if strange := [name for name in fields if name not in known]:
             raise _refused(501, f"Field {strange[0]!r} of a form: only query and param_* are supported here")
         return form
 
