@@ -13,11 +13,10 @@ from detectors.sketch import encode
 from schemas.events import FeatureValue, Outcome, Prediction, SourceTopic, class_name, record_key
 from schemas.models import ModelRecord
 from schemas.spec import FeatureSpec, ModelSpec, WindowSpec
-from streams.aggregate.classify import accept
+from streams.aggregate.accept import Accepted, accept
 from streams.aggregate.decode import Record, Refused
 from streams.aggregate.models import Generation, Models
 from streams.aggregate.routing import partitions_of
-from streams.aggregate.state import Accepted
 
 CATEGORIES = {"origin": ("EWR", "JFK", "Nürnberg", ""), "wet": ("false", "true"), "half": ("true",)}
 ROLES = ("champion", "canary", "shadow")

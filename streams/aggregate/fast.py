@@ -16,13 +16,15 @@ from streams.aggregate.models import Models
 from streams.aggregate.rows import DEAD, EVENT, Features, Ints, OutcomeRows, PredictionRows, Texts
 
 try:
-    import driftline_native as native
+    from driftline_native import Decoder
 except ImportError:
-    native = None
+    _decoder: "type[Decoder] | None" = None
+else:
+    _decoder = Decoder
 
 T = TypeVar("T")
 
-INSTALLED = native is not None
+INSTALLED = _decoder is not None
 """Whether there is a fast way."""
 
 _NOT_SURE = -1
@@ -40,16 +42,14 @@ class Fast:
         self._models = models
         self._partitions = partitions
         self._revision = -1
-        self._decoder: Any = None
+        self._decoder: Decoder | None = None
         self._layouts: list[Layout] = []
         self._newest: Ints = np.zeros(0, np.int64)
 
     def predictions(self, batch: Batch) -> tuple[PredictionRows, Ints]:
         """Columns of a batch, with the partition in which each id lives; kind DEAD where the careful way must look."""
-        self._follow()
-        found = self._decoder.predictions(batch.values, True) if self._decoder else None
-        count = len(batch)
-        if found is None:
+        decoder, count = self._follow(), len(batch)
+        if decoder is None:
             rows = PredictionRows(
                 **_blank(batch),
                 version=np.zeros(count, np.int64),
@@ -61,11 +61,12 @@ class Fast:
                 late=np.zeros(count, np.bool_),
             )
             return rows, np.zeros(count, np.int64)
+        found = decoder.predictions(batch.values, True)
         sure, common, home = self._common(batch, found)
         rows = PredictionRows(
             **common,
-            version=_recoded(found.version, self._decoder.versions, self._models.versions, self._versions),
-            segment=_recoded(found.segment, self._decoder.segments, self._models.segments, self._segments),
+            version=_recoded(found.version, decoder.versions, self._models.versions, self._versions),
+            segment=_recoded(found.segment, decoder.segments, self._models.segments, self._segments),
             role=_column(found.role, np.int8),
             score=_column(found.score, np.float64),
             place=_column(found.place, np.int32).astype(np.int64),
@@ -92,10 +93,10 @@ class Fast:
 
     def outcomes(self, batch: Batch) -> tuple[OutcomeRows, Ints]:
         """See :meth:`predictions`."""
-        self._follow()
-        found = self._decoder.outcomes(batch.values, True) if self._decoder else None
-        if found is None:
+        decoder = self._follow()
+        if decoder is None:
             return OutcomeRows(**_blank(batch), target=np.zeros(len(batch))), np.zeros(len(batch), np.int64)
+        found = decoder.outcomes(batch.values, True)
         sure, common, home = self._common(batch, found)
         rows = OutcomeRows(**common, target=_column(found.target, np.float64))
         _add_texts(rows.texts, found.texts, sure, ("prediction_id", "label"))
@@ -119,15 +120,16 @@ class Fast:
         columns["keys"] = found.keys
         return sure, columns, _column(found.hash, np.uint32).astype(np.int64) % self._partitions
 
-    def _follow(self) -> None:
-        """Take in what has become of the models."""
-        if native is None or self._revision == self._models.revision:
-            return
-        self._revision = self._models.revision
-        self._layouts = [layout for layout in self._models.layouts.values() if layout.plan is not None]
-        self._newest = np.array([self._models.generations(layout.key)[0].code for layout in self._layouts], np.int64)
-        self._decoder = native.Decoder([layout.plan for layout in self._layouts])
-        self._versions, self._segments = list[int](), list[int]()
+    def _follow(self) -> "Decoder | None":
+        """The decoder of the models as they are now."""
+        if _decoder is not None and self._revision != self._models.revision:
+            self._revision = self._models.revision
+            self._layouts = [layout for layout in self._models.layouts.values() if layout.plan is not None]
+            newest = [self._models.generations(layout.key)[0].code for layout in self._layouts]
+            self._newest = np.array(newest, np.int64)
+            self._decoder = _decoder([layout.plan for layout in self._layouts if layout.plan is not None])
+            self._versions, self._segments = list[int](), list[int]()
+        return self._decoder
 
 
 def _blank(batch: Batch) -> dict[str, Any]:

@@ -86,7 +86,9 @@ def monitor(settings: Settings, warehouse: Callable[[], Warehouse]) -> None:
         holder.reached("told")
 
     Records.write, Stage._tell = writing, telling  # type: ignore[method-assign]
-    run(settings, warehouse())
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    run(settings, warehouse(), stop=stop)
 
 
 def main() -> None:

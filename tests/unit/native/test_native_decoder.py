@@ -22,6 +22,7 @@ from driftline_native import MAX_EVENT_BYTES, Decoder, Plan
 from benchmarks import events
 from schemas import events as wire
 from schemas.events import SourceTopic
+from streams.aggregate.models import Models
 
 TOPICS: tuple[SourceTopic, ...] = ("predictions", "outcomes")
 GOLDEN = Path(__file__).parents[2] / "contract" / "golden" / "dead_letters.json"
@@ -200,9 +201,13 @@ def test_no_golden_dead_letter_is_decoded_here(topic: SourceTopic) -> None:
 
 def test_every_plain_event_is_decoded_here() -> None:
     """No silent fall to the slow path: the benchmark's events, and what json.dumps and msgspec write."""
-    values = [value for _, value in events.messages(2_000)]
-    categories = tuple((name, "string", known) for name, known in events.STRINGS.items())
-    bench = Plan(events.NAMESPACE, events.MODEL, events.NUMBERS, categories, ("country",), "binary", ("default",))
+    [shape] = events.shapes(1)
+    values = list(events.Maker([shape]).predictions(0, events.spread(0, 2_000, 2_000, events.HOUR_MS)))
+    models = Models()
+    models.learn(events.record(shape))
+    [layout] = models.layouts.values()
+    assert layout.plan is not None
+    bench = Plan(*layout.plan)
     batch = Decoder([bench]).predictions(values, True)
     assert not np.frombuffer(batch.model, np.int32).any()
     assert [len(column) for column in batch.blocks[0]] == [2_000 * 4, 2_000 * 7 * 8, 2_000 * 3 * 4, 0]
