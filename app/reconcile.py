@@ -318,12 +318,13 @@ def _from_topics(settings: Settings, warehouse: Warehouse, recount: Recount, pos
             while waiting and waiting[0].position <= offset:
                 adoption = waiting.pop(0)
                 recount.adopt(adoption.namespace, adoption.model, p, adoption.watermark)
-            if (topic, p, offset, 0) in undeclared:
-                recount.dead_record((topic, p), Row(offset))
-            elif (topic, p, offset, 0) in deleted:
-                recount.rows.setdefault((topic, p), set()).add(Row(offset))
-            else:
-                recount.record((topic, p), Row(offset), log_ts, value=value, headers=headers)
+            for row, body, promised in recount.events((topic, p), offset, value, headers):
+                if (topic, p, *row) in undeclared:
+                    recount.dead_record((topic, p), row)
+                elif (topic, p, *row) in deleted:
+                    recount.rows.setdefault((topic, p), set()).add(row)
+                else:
+                    recount.record((topic, p), row, log_ts, value=body, headers=promised)
 
 
 def _log(settings: Settings, topic: str, partition: int, end: int) -> Iterable[tuple[int, int, bytes | None, Any]]:

@@ -7,11 +7,13 @@ made twice. It is slow and simple on purpose.
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, NoReturn
 
+from schemas.columnar import CE_BATCHES, BadBatch, bodies, is_batch, read
+from schemas.events import SourceTopic
 from schemas.models import ModelRecord
 from schemas.spec import milliseconds
 from schemas.windows import NEVER, to_ms
@@ -28,6 +30,7 @@ _CE_TYPES = {
     "progress": "io.driftline.progress.v1",
 }
 _KIND = {"predictions": "prediction", "outcomes": "outcome"}
+_TOPICS: dict[str, SourceTopic] = {"predictions": "predictions", "outcomes": "outcomes"}
 
 
 Headers = Iterable[tuple[str, bytes | None]] | None
@@ -201,7 +204,7 @@ class Recount:
     def record(
         self, place: tuple[str, int], row: Row, log_ts: int, *, value: bytes | None, headers: Headers = None
     ) -> None:
-        """Count a record of a source topic; ``place`` is (topic, partition)."""
+        """Count an event of a source topic (see :meth:`events`); ``place`` is (topic, partition)."""
         topic, partition = place
         try:
             event = decode(topic, value, headers)
@@ -222,6 +225,22 @@ class Recount:
             return
         self.rows.setdefault(place, set()).add(row)
         self.count(event, contract, partition, log_ts)
+
+    def events(
+        self, place: tuple[str, int], offset: int, value: bytes | None, headers: Headers
+    ) -> list[tuple[Row, bytes | None, Headers]]:
+        """What a record holds: itself, or the rows of a batch, each as an event that came alone.
+
+        How a batch becomes rows is said in one place (``schemas.columnar``); how they are counted is done twice.
+        """
+        if not is_batch(headers):
+            return [(Row(offset), value, headers)]
+        try:
+            _check_ce(headers, (CE_BATCHES[_TOPICS[place[0]]],))
+            batch = read(_TOPICS[place[0]], value or b"")
+        except (Dead, BadBatch):
+            return [(Row(offset), value, headers)]
+        return [(Row(offset, row), body, None) for row, body in enumerate(bodies(batch))]
 
     def dead_record(self, place: tuple[str, int], row: Row) -> None:
         """Count a record of a source topic that is dead, or was when it came: nobody had declared its model yet."""
@@ -361,7 +380,7 @@ def decode(topic: str, value: bytes | None, headers: Headers) -> Event:
     Raises:
         Dead: there is none; the reason is ``undecodable``, ``too_large`` or ``invalid``.
     """
-    if not value:
+    if not value or is_batch(headers):  # of a batch that can be read, the rows come here
         raise Dead("undecodable")
     if len(value) > MAX_BYTES:
         raise Dead("too_large")
@@ -412,13 +431,16 @@ def _event(body: "_Object", kind: str) -> Event:
 
 
 def _promised(topic: str, headers: Headers) -> str | None:
+    kinds = {_CE_TYPES[kind]: kind for kind in (_KIND[topic], "progress")}
+    return kinds.get(_check_ce(headers, kinds))
+
+
+def _check_ce(headers: Headers, valid: Container[str]) -> str:
+    """The type that CloudEvents headers promise; empty without such headers."""
     found = {name: (value or b"").decode(errors="replace") for name, value in headers or () if name.startswith("ce_")}
-    if not found:
-        return None
-    for kind in (_KIND[topic], "progress"):
-        if found.get("ce_specversion") == "1.0" and found.get("ce_type") == _CE_TYPES[kind]:
-            return kind
-    raise Dead("invalid")
+    if found and (found.get("ce_specversion") != "1.0" or found.get("ce_type") not in valid):
+        raise Dead("invalid")
+    return found.get("ce_type", "")
 
 
 def _refuse(constant: str) -> NoReturn:

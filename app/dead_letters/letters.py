@@ -162,7 +162,7 @@ def became(warehouse: Warehouse, letter: Letter) -> str:
     """What stage 1 made of a letter that was sent again: a verdict, ``dead`` again, or ``not read yet``."""
     topic = letter.place[0]
     scope: dict[str, Any] = {"topic": topic, "id": letter.prediction_id}
-    if letter.replayed is None or topic not in SOURCE_EVENTS:
+    if letter.replayed is None or topic not in SOURCE_EVENTS or not letter.model:
         return ""
     scope |= dict(zip(("namespace", "model"), letter.model.split("/", 1), strict=True))
     scope |= {"p": letter.replayed[0], "offset": letter.replayed[1]}

@@ -10,15 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from msgspec.structs import replace
 
 from app.dead_letters.letters import Letter, Place
 from app.dead_letters.translate import Translator
+from schemas.columnar import is_batch
 from schemas.events import SOURCE_EVENTS
 from schemas.settings import Settings
 from schemas.tables import DEAD_LETTER_REPLAYS
 from schemas.windows import from_ms
 from streams.aggregate.accept import accept
-from streams.aggregate.decode import Headers, Record, Refused
+from streams.aggregate.decode import Headers, Record, Refused, rows_of
 from streams.aggregate.models import Models, ModelsReader
 from streams.aggregate.routing import partitions_of
 from streams.ingest.transfer import SOURCE_HEADER
@@ -93,13 +95,18 @@ def replay(
 
 def _records(letter: Letter, translator: Translator, partitions: int, now: int) -> list[Record]:
     """What is sent for a letter: each record in the partition of its id, with the place of the letter as its offset."""
-    topic, partition, offset, _ = letter.place
+    topic, partition, offset, row = letter.place
     if topic in SOURCE_EVENTS:
+        headers = [(name, value) for name, value in letter.headers if name != REPLAY_HEADER]
+        if is_batch(headers):
+            # A batch that was dead as a whole is sent as its rows: by today's partitions, each has its own.
+            rows = rows_of(Record(topic, partition, offset, now, letter.value, headers, letter.key))
+            homes = partitions_of([item.key or b"" for item in rows], partitions)
+            return [replace(item, partition=int(home)) for item, home in zip(rows, homes, strict=True)]
         # A progress record has no id, and goes back to where it was.
         key = f"{letter.model}/{letter.prediction_id}".encode()
         home = int(partitions_of([key], partitions)[0]) if letter.prediction_id else partition
-        headers = [(name, value) for name, value in letter.headers if name != REPLAY_HEADER]
-        return [Record(topic, home, offset, now, letter.value, headers, letter.key)]
+        return [Record(topic, home, offset, now, letter.value, headers, letter.key, row)]
     source: Headers = [(SOURCE_HEADER, letter.name.encode())]
     return [
         Record(event.topic, int(partitions_of([event.key], partitions)[0]), offset, now, event.body, source, event.key)

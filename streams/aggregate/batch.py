@@ -1,7 +1,8 @@
-"""What was consumed of a topic, by column, partition after partition."""
+"""What was consumed of a topic, by column, partition after partition, the rows of columnar messages one by one."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import itemgetter
 
@@ -9,8 +10,10 @@ import numpy as np
 from confluent_kafka import Message
 from numpy.typing import NDArray
 
+from schemas.columnar import Batch as ColumnarBatch
+from schemas.columnar import is_batch
 from schemas.events import SourceTopic
-from streams.aggregate.decode import Record, plain
+from streams.aggregate.decode import Record, Refused, batch_of, plain, row_of
 
 Ints = NDArray[np.int64]
 _DOUBTFUL = b""
@@ -28,6 +31,8 @@ class Batch:
         log_ts: the broker's timestamp of each record, in milliseconds.
         values: what the fast decoder may read, empty where the careful one must.
         record: the whole record, by its place here.
+        row: of each record in its message.
+        columnar: messages of many events, and the place of the first row of each; a record of their own is each row.
     """
 
     topic: SourceTopic
@@ -36,6 +41,11 @@ class Batch:
     log_ts: Ints
     values: list[bytes]
     record: Callable[[int], Record]
+    row: Ints = field(init=False)
+    columnar: list[tuple[int, ColumnarBatch]] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.row = np.zeros(len(self.values), np.int64)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -50,7 +60,7 @@ class Batch:
             np.array([record.log_ts for record in records], np.int64),
             [(record.value or b"") if plain(record) else _DOUBTFUL for record in records],
             records.__getitem__,
-        )
+        )._unfold([place for place, record in enumerate(records) if is_batch(record.headers)])
 
     @classmethod
     def of_messages(cls, topic: SourceTopic, messages: Sequence[Message], positions: Mapping[int, int]) -> "Batch":
@@ -88,11 +98,43 @@ class Batch:
 
         partition, offset = partition[order], offset[order]
         values: list[bytes] = [value or b"" for value in map(Message.value, chosen)]
+        batches = []
         if any(map(Message.headers, chosen)):
             for place, message in enumerate(chosen):
-                if message.headers() and not plain(record(place)):
+                if is_batch(_headers(message)):
+                    batches.append(place)
+                elif message.headers() and not plain(record(place)):
                     values[place] = _DOUBTFUL
-        return cls(topic, partition, offset, log_ts, values, record)
+        return cls(topic, partition, offset, log_ts, values, record)._unfold(batches)
+
+    def _unfold(self, places: Sequence[int]) -> "Batch":
+        """With the rows of the messages at ``places`` as records of their own.
+
+        A message that cannot be read stays what it is, for the careful decoder to say why.
+        """
+        found: dict[int, ColumnarBatch] = {}
+        for place in places:
+            self.values[place] = _DOUBTFUL
+            with suppress(Refused):
+                found[place] = batch_of(self.record(place))
+        if not found:
+            return self
+        counts = np.ones(len(self), np.int64)
+        counts[list(found)] = [batch.rows for batch in found.values()]
+        first = np.cumsum(counts) - counts
+        origin = np.repeat(np.arange(len(self)), counts)
+        row = np.arange(len(origin)) - first[origin]
+
+        def record(place: int) -> Record:
+            whole = self.record(int(origin[place]))
+            batch = found.get(int(origin[place]))
+            return row_of(whole, batch, int(row[place])) if batch else whole
+
+        values = [self.values[place] for place in origin.tolist()]
+        unfolded = Batch(self.topic, self.partition[origin], self.offset[origin], self.log_ts[origin], values, record)
+        unfolded.row = row
+        unfolded.columnar = [(int(first[place]), batch) for place, batch in found.items()]
+        return unfolded
 
     def spans(self) -> list[tuple[int, int, int]]:
         """(partition, first, end) of each partition that has records."""

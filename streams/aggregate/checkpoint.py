@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 POINTER_FORMAT = "1"
 FORWARDED_HEADER = "driftline_forwarded"
-"""Header of an event that was found in the wrong partition: ``topic/partition/offset`` of where that was."""
+"""Header of an event that was found in the wrong partition: ``topic/partition/offset`` (and ``/row``) of it there."""
 
 KEPT_WINDOWS = 500
 """Windows of all models whose sketches stay in memory; older ones are read again when a label touches them."""
@@ -255,7 +255,7 @@ def _dead_row(letter: Dead) -> list[Any]:
     record = letter.record
     headers = [[name, _base64(value)] for name, value in record.headers or ()]
     return [
-        record.topic, record.partition, record.offset, 0, record.log_ts, letter.reason, letter.detail,
+        record.topic, record.partition, record.offset, record.row, record.log_ts, letter.reason, letter.detail,
         _base64(record.value or b""), _base64(record.key), _json(headers),
     ]  # fmt: skip
 
@@ -273,8 +273,9 @@ def _dead_message(letter: Dead, settings: Settings) -> Outgoing:
         ("topic", topic),
         ("partition", str(record.partition)),
         ("offset", str(record.offset)),
+        ("row", str(record.row)),
     ]
-    key = f"{topic}/{record.partition}/{record.offset}".encode()
+    key = f"{topic}/{record.place}".encode()
     # Only what is too large is cut; the table has it whole.
     return Outgoing(settings.topic("dead-letters"), key, (record.value or b"")[:MAX_EVENT_BYTES], headers)
 
@@ -282,7 +283,7 @@ def _dead_message(letter: Dead, settings: Settings) -> Outgoing:
 def _sent_on(item: Astray, settings: Settings) -> Outgoing:
     record = item.record
     topic = settings.topic(record.topic)
-    found = (FORWARDED_HEADER, f"{topic}/{record.partition}/{record.offset}")
+    found = (FORWARDED_HEADER, f"{topic}/{record.place}")
     return Outgoing(topic, item.key, record.value or b"", [*(record.headers or []), found], item.home)
 
 

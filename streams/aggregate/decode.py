@@ -4,11 +4,13 @@ Everything here is a function of the record alone. What also needs the model's s
 """
 
 import re
+from collections.abc import Collection
 from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
 
+from schemas import columnar
 from schemas.events import (
     CE_SPECVERSION,
     CE_TYPES,
@@ -22,9 +24,9 @@ from schemas.events import (
 from streams.aggregate import diagnose, explain
 
 Reason = Literal[
-    "undecodable",  # not JSON, or not UTF-8
-    "invalid",  # JSON, but not the event that the topic or the headers promise
-    "too_large",  # more than MAX_EVENT_BYTES
+    "undecodable",  # not JSON, or not UTF-8; no Arrow, where the headers promise a batch
+    "invalid",  # JSON or Arrow, but not the event or the batch that the topic or the headers promise
+    "too_large",  # more than MAX_EVENT_BYTES, or more rows or columns than a batch may have
     "unknown_model",  # no spec for (namespace, model)
     "wrong_kind",  # a feature's value is not of the kind that the spec declares
     "missing_score",  # no probability of the positive class, or of some of several classes
@@ -46,7 +48,8 @@ Event = Prediction | Outcome | Progress
 class Record(Struct, frozen=True, gc=False):
     """A record of a source topic as it is in the log; ``log_ts`` is the broker's timestamp in milliseconds.
 
-    ``key`` and ``headers`` are kept for dead letters, so that one can be sent again as it was.
+    ``key`` and ``headers`` are kept for dead letters, so that one can be sent again as it was. ``row`` is its
+    place in a batch (see ``rows_of``).
     """
 
     topic: SourceTopic
@@ -56,6 +59,12 @@ class Record(Struct, frozen=True, gc=False):
     value: bytes | None
     headers: Headers = None
     key: bytes | None = None
+    row: int = 0
+
+    @property
+    def place(self) -> str:
+        """``partition/offset``, and ``/row`` where it is not 0."""
+        return f"{self.partition}/{self.offset}" + (f"/{self.row}" if self.row else "")
 
 
 class Dead(Struct, frozen=True, gc=False):
@@ -97,6 +106,9 @@ def decode(record: Record) -> Event:
         Refused: it is none; with the reason and the field.
     """
     value = record.value
+    if record.headers and columnar.is_batch(record.headers):
+        # The rows of a batch that can be read come as records of their own: of this one, the reason is wanted.
+        batch_of(record)
     if not value:
         raise Refused("undecodable", explain.empty())
     if len(value) > MAX_EVENT_BYTES:
@@ -126,6 +138,43 @@ def plain(record: Record) -> bool:
         return False
 
 
+def batch_of(record: Record) -> columnar.Batch:
+    """The batch that a record says it is.
+
+    Raises:
+        Refused: it is none.
+    """
+    _check_ce(record, [columnar.CE_BATCHES[record.topic]])
+    if not record.value:
+        raise Refused("undecodable", explain.empty())
+    try:
+        return columnar.read(record.topic, record.value)
+    except columnar.BadBatch as bad:
+        raise Refused(bad.reason, str(bad)) from bad
+
+
+def row_of(record: Record, batch: columnar.Batch, row: int) -> Record:
+    """One row of a batch, as the record of an event that came alone."""
+    [body] = columnar.bodies(batch, [row])
+    # What was said of the batch is not true of the event.
+    headers = [(n, v) for n, v in record.headers or () if n != "content-type" and not n.startswith("ce_")]
+    identity = batch.columns["prediction_id"].values[row].as_py()
+    key = f"{batch.namespace}/{batch.model}/{identity}".encode() if identity else None
+    return Record(record.topic, record.partition, record.offset, record.log_ts, body, headers or None, key, row)
+
+
+def rows_of(record: Record) -> list[Record]:
+    """A record as the events that it holds: itself, or every row of a batch.
+
+    Raises:
+        Refused: it says that it is a batch, and is none.
+    """
+    if not columnar.is_batch(record.headers):
+        return [record]
+    batch = batch_of(record)
+    return [row_of(record, batch, row) for row in range(batch.rows)]
+
+
 def _check_utf8(value: bytes) -> None:
     """The decoder would pass over what stands in fields that it does not need."""
     try:
@@ -147,17 +196,23 @@ def _depth(value: bytes) -> int:
 
 def _promised(record: Record) -> type | None:
     """The event type that CloudEvents headers promise; None without such headers."""
+    fitting = {n: t for n, t in CE_TYPES.items() if t in (SOURCE_EVENTS[record.topic], Progress)}
+    name = _check_ce(record, fitting)
+    return fitting[name] if name else None
+
+
+def _check_ce(record: Record, fitting: Collection[str]) -> str:
+    """The ``ce_type`` of a record; empty without CloudEvents headers."""
     headers = {name: value for name, value in record.headers or () if name.startswith("ce_")}
     if not headers:
-        return None
+        return ""
     version = (headers.get("ce_specversion") or b"").decode(errors="replace")
     if version != CE_SPECVERSION:
         raise Refused("invalid", explain.header("ce_specversion", version, [CE_SPECVERSION]))
     name = (headers.get("ce_type") or b"").decode(errors="replace")
-    fitting = {n: t for n, t in CE_TYPES.items() if t in (SOURCE_EVENTS[record.topic], Progress)}
     if name not in fitting:
         raise Refused("invalid", explain.header("ce_type", name, fitting))
-    return fitting[name]
+    return name
 
 
 def _progress(value: bytes) -> Progress | None:

@@ -138,7 +138,7 @@ def _blank(batch: Batch) -> dict[str, Any]:
         "topic": batch.topic,
         "partition": batch.partition,
         "offset": batch.offset,
-        "row": np.zeros(count, np.int64),
+        "row": batch.row,
         "log_ts": batch.log_ts,
         "kind": np.full(count, DEAD, np.int8),
         "generation": np.zeros(count, np.int64),

@@ -71,7 +71,7 @@ _ROLE_NAMES = pa.array(ROLES, pa.string())
 _VERDICT_NAMES = pa.array(VERDICTS, pa.string())
 
 
-def _events(rows: Rows) -> list[tuple[Any, dict[str, Any]]]:
+def _events(rows: Rows) -> list[tuple[Any, Mapping[str, Any]]]:
     """(Places, texts) of the events of a batch."""
     found = []
     for texts in rows.texts:

@@ -8,6 +8,7 @@ import numpy as np
 from schemas.events import Prediction
 from streams.aggregate.accept import Accepted, accept
 from streams.aggregate.batch import Batch
+from streams.aggregate.columns import Columns
 from streams.aggregate.decode import Dead, Refused
 from streams.aggregate.fast import Fast
 from streams.aggregate.layout import Layout
@@ -43,6 +44,7 @@ class Reader:
         self._models = models
         self._partitions = partitions
         self._fast = Fast(models, partitions)
+        self._columns = Columns(models, partitions)
 
     def read(self, batch: Batch, work: Work) -> PredictionRows | OutcomeRows:
         """Events by column; they go to ``work``, and so do dead letters and what is in the wrong partition."""
@@ -56,6 +58,8 @@ class Reader:
 
     def _read_predictions(self, batch: Batch, work: Work) -> PredictionRows:
         rows, home = self._fast.predictions(batch)
+        for first, columns in batch.columnar:
+            self._columns.predictions(columns, first, rows, home)
         items = self._careful(batch, rows, home, work)
         by_layout: dict[str, list[tuple[int, Accepted]]] = defaultdict(list)
         for place, item in items:
@@ -80,6 +84,8 @@ class Reader:
 
     def _read_outcomes(self, batch: Batch, work: Work) -> OutcomeRows:
         rows, home = self._fast.outcomes(batch)
+        for first, columns in batch.columnar:
+            self._columns.outcomes(columns, first, rows, home)
         items = self._careful(batch, rows, home, work)
         for place, item in items:
             rows.target[place] = item.target

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+Words = NDArray[np.uint32]
+
 _SEED = 0x9747B28C
 _M = np.uint32(0x5BD1E995)
 _WORD = 4
@@ -30,10 +32,21 @@ def hashes_of(keys: Sequence[bytes]) -> NDArray[np.uint32]:
     if not keys:
         return np.zeros(0, np.uint32)
     lengths = np.fromiter(map(len, keys), np.uint32, len(keys))
-    full = lengths // _WORD
     # Padded with zeros, and one word wider than the longest key, so that each has its tail in a word of its own.
-    width = int(full.max()) + 1
+    width = int(lengths.max()) // _WORD + 1
     words = np.array(keys, dtype=f"S{width * _WORD}").view("<u4").reshape(len(keys), width)
+    return hashes_of_words(words, lengths)
+
+
+def hashes_of_words(words: Words, lengths: Words) -> Words:
+    """The same of keys that are given as 32-bit words.
+
+    Args:
+        words: (keys x words) padded with zeros; one word more than the longest key fills.
+        lengths: of the keys, in bytes.
+    """
+    full = lengths // _WORD
+    width = words.shape[1]
     hashes = np.uint32(_SEED) ^ lengths
     shortest = int(full.min())
     for column in range(width - 1):
@@ -42,7 +55,7 @@ def hashes_of(keys: Sequence[bytes]) -> NDArray[np.uint32]:
         mixed *= _M
         step = (hashes * _M) ^ mixed
         hashes = step if column < shortest else np.where(full > column, step, hashes)
-    tails = words[np.arange(len(keys)), full]
+    tails = words[np.arange(len(words)), full]
     hashes = np.where(lengths % _WORD > 0, (hashes ^ tails) * _M, hashes)
     hashes ^= hashes >> 13
     hashes *= _M

@@ -1,5 +1,6 @@
 """Events by column: all that a batch of a topic holds, and all that waits for the next checkpoint."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
@@ -48,10 +49,10 @@ class Features(NamedTuple):
 
 
 class Texts(NamedTuple):
-    """Texts of some rows, in the order of ``rows``; one list or Arrow array per name."""
+    """Texts of some rows, in the order of ``rows``; one list or Arrow array per name, made when somebody asks."""
 
     rows: Ints
-    columns: dict[str, Any]
+    columns: Mapping[str, Any]
 
 
 @dataclass
