@@ -13,6 +13,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from detectors import kernels
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 T = TypeVar("T", bound=np.generic)
@@ -180,6 +182,8 @@ def group_numeric(
     if (np.diff(cuts) <= 0).any():
         raise ValueError(f"edges must be strictly increasing, got {list(cuts)}")
     column = np.asarray(values, np.float64)
+    if (found := kernels.numeric(column, np.asarray(groups, np.int64), n_groups, cuts, low=low, high=high)) is not None:
+        return [Sketch(*fields) for fields in found]
     rows = Rows(groups, n_groups, column.shape, present=~np.isnan(column))
     kept = rows.take(column)
     outside = np.zeros(len(kept), np.bool_)
@@ -196,7 +200,11 @@ def group_categorical(codes: ArrayLike, groups: ArrayLike, n_groups: int, n_cate
     Raises:
         ValueError: a code is outside [-1, n_categories], lengths or group ids do not fit.
     """
-    column = np.asarray(codes, np.int64)
+    column = np.asarray(codes)
+    if column.dtype != np.int32:
+        column = column.astype(np.int64)
+    if (found := kernels.categorical(column, np.asarray(groups, np.int64), n_groups, n_categories)) is not None:
+        return [Sketch(*fields) for fields in found]
     if column.size and not (column.min() >= -1 and column.max() <= n_categories):
         raise ValueError(f"codes must be in [-1, {n_categories}], got {column.min()} to {column.max()}")
     rows = Rows(groups, n_groups, column.shape, present=column >= 0)

@@ -1,4 +1,4 @@
-"""Fuzz the native decoder: ``make fuzz``. Damaged events under AddressSanitizer and UBSan, beside the careful decoder.
+"""``make fuzz``: the native decoder under sanitizers, on damaged events, beside the careful one; and the kernels.
 
 Builds the extension with sanitizers into var/fuzz, starts itself again under them, and works until the time is over.
 Ends with 1, and the value and the seed that show it, when the decoders differ; a sanitizer's report ends it at once.
@@ -13,6 +13,8 @@ import sysconfig
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from schemas.events import SourceTopic
 
@@ -71,15 +73,39 @@ def damaged(value: bytes, other: bytes, rng: random.Random) -> bytes:
     return value
 
 
+def count(rng: random.Random) -> None:
+    """Count a small column by group with the kernels and with numpy; both must agree, or refuse."""
+    from detectors import kernels, sketch
+
+    size, groups, bins = rng.randrange(40), rng.randrange(1, 5), rng.randrange(6)
+    values = [rng.choice((rng.gauss(0, 1), rng.random(), 0.0, 2.0**50, float("nan"))) for _ in range(2 * size)]
+    column, codes = np.array(values)[::2], np.array([rng.randrange(-1, bins + 1) for _ in range(size)], np.int32)
+    ids = np.array([rng.randrange(groups + (rng.random() < 0.01)) for _ in range(size)], np.int64)
+    edges = sorted(rng.gauss(0, 1) for _ in range(bins))
+    found = []
+    for kernels.INSTALLED in (True, False):
+        try:
+            numbers = sketch.group_numeric(column, ids, groups, edges, low=0.5)
+            found.append(str([numbers, sketch.group_categorical(codes, ids, groups, bins)]))
+        except ValueError as error:
+            found.append(str(error))
+    assert found[0] == found[1], found
+
+
 def refuse_memory(values: Sequence[bytes | None]) -> int:
     """Let each allocation of a batch fail once, where Python can do that; how many did."""
     try:
         from _testcapi import remove_mem_hooks, set_nomemory  # type: ignore[import-not-found]  # not in every Python
     except ImportError:
         return 0
+    import driftline_native
     import native_world as world
 
+    numbers, groups, codes = np.zeros(8), np.zeros(8, np.int64), np.zeros(8, np.int32)
+
     def work() -> None:
+        driftline_native.numeric(numbers, groups, 1, numbers[:1], None, 1.0)
+        driftline_native.categorical(codes, groups, 1, 2)
         decoder = world.decoder()
         decoder.predictions(values, True)
         decoder.outcomes(values, True)
@@ -119,6 +145,7 @@ def work(seconds: float, seed: int) -> int:
         batch = [damaged(rng.choice(corpus), rng.choice(corpus), rng) for _ in range(_BATCH)]
         for topic in _TOPICS:
             try:
+                count(rng)
                 found = world.check(decoder, topic, batch)
             except AssertionError as error:
                 print(f"The decoders differ (--seed {seed}, event {events:,}, {topic}): {error}")

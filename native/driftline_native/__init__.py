@@ -1,15 +1,15 @@
-"""A conservative decoder of events into columns, in C: what it says, the careful decoder would have said too.
+"""The hot path of stage 1 in C: a conservative decoder of events into columns, and counting by group.
 
-A row of which it is not sure in every respect has model -1, and belongs to ``streams.aggregate.classify.accept``, which
-alone decides verdicts and refusals. The package is optional: without a C compiler importing it fails, and everything
-goes the careful way.
+What the decoder says, the careful decoder would have said too. A row of which it is not sure in every respect has model
+-1, and belongs to ``streams.aggregate.accept``, which alone decides verdicts and refusals. The package is optional:
+without a C compiler importing it fails, everything goes the careful way, and numpy counts.
 """
 
 from typing import NamedTuple
 
-from driftline_native._native import MAX_EVENT_BYTES, Decoder, Outcomes, Predictions
+from driftline_native._native import MAX_EVENT_BYTES, Decoder, Outcomes, Predictions, categorical, numeric
 
-__all__ = ["MAX_EVENT_BYTES", "Decoder", "Outcomes", "Plan", "Predictions"]
+__all__ = ["MAX_EVENT_BYTES", "Decoder", "Outcomes", "Plan", "Predictions", "categorical", "numeric"]
 
 
 class Plan(NamedTuple):

@@ -1,6 +1,9 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 MAX_EVENT_BYTES: Final[int]
 
 Block = tuple[bytearray, bytearray, bytearray, bytearray]
@@ -91,3 +94,51 @@ class Decoder:
 
     def outcomes(self, values: Sequence[bytes | None], texts: bool) -> Outcomes:
         """Decode values of the topic of outcomes; see :meth:`predictions`."""
+
+def numeric(
+    values: NDArray[np.float64],
+    groups: NDArray[np.int64],
+    n_groups: int,
+    edges: NDArray[np.float64],
+    low: float | None,
+    high: float | None,
+) -> tuple[bytearray, bytearray, bytearray, bytearray, bytearray, bytearray, bytearray, bytearray] | None:
+    """Count a column of numbers by group, as ``detectors.sketch.group_numeric`` does.
+
+    Args:
+        values: float64 column of any stride; NaN is null.
+        groups: int64 column, in [0, n_groups).
+        n_groups: how many groups there are.
+        edges: float64, interior edges, strictly increasing.
+        low: values below are outside; None: no such limit.
+        high: values above are outside; None: no such limit.
+
+    Returns:
+        Per group (rows, nulls, outside, high parts of sums, low parts; all int64; minimum, maximum, float64, inf and
+        -inf without a value; counts, int64 [n_groups x (edges + 1)]); a sum is ``(high << 31) + low`` in units of
+        2**-20. None when lengths, groups or edges do not fit, or a value is infinite.
+
+    Raises:
+        TypeError: a column is of another type.
+        ValueError: a negative number of groups, or more than 2**20 bins.
+    """
+
+def categorical(
+    codes: NDArray[np.signedinteger], groups: NDArray[np.int64], n_groups: int, n_categories: int
+) -> tuple[bytearray, bytearray, bytearray] | None:
+    """Count a column of codes by group, as ``detectors.sketch.group_categorical`` does.
+
+    Args:
+        codes: int32 or int64 column of any stride: -1 is null, ``n_categories`` OTHER.
+        groups: int64 column, in [0, n_groups).
+        n_groups: how many groups there are.
+        n_categories: how many categories there are, OTHER not among them.
+
+    Returns:
+        Per group (rows, nulls, counts [n_groups x (n_categories + 1)]), int64. None when lengths, groups or codes do
+        not fit.
+
+    Raises:
+        TypeError: a column is of another type.
+        ValueError: a negative number of groups or categories, or more than 2**20 bins.
+    """

@@ -31,6 +31,9 @@ static void *column_zeros(Column *column, Py_ssize_t size) {
     return bytes;
 }
 
+/* An item of a column. */
+#define AT(column, type, row) (((type *)PyByteArray_AS_STRING((column).array))[row])
+
 static void column_drop(Column *column) {
     Py_CLEAR(column->array);
     *column = (Column){0};

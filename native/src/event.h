@@ -187,8 +187,6 @@ static int common_init(Common *common, Py_ssize_t rows) {
     return 0;
 }
 
-#define AT(column, type, row) (((type *)PyByteArray_AS_STRING((column).array))[row])
-
 /* Row `row` is this event. 0, or -1 with an exception. */
 static inline int common_add(Common *common, Decoder *decoder, Py_ssize_t row, const Event *event) {
     PyObject *key = key_of(event);

@@ -1,4 +1,5 @@
-/* The extension module: the type Decoder, and what it returns. Nothing is global; all state is in the objects. */
+/* The extension module: the type Decoder and what it returns, and the kernels. Nothing is global. */
+#include "kernels.h"
 #include "outcome.h"
 #include "prediction.h"
 
@@ -274,6 +275,11 @@ static int module_clear(PyObject *module) {
 
 static void module_free(void *module) { (void)module_clear(module); }
 
+static PyMethodDef FUNCTIONS[] = {
+    {"numeric", numeric, METH_VARARGS, "numeric(values, groups, n_groups, edges, low, high): counts of numbers by group"},
+    {"categorical", categorical, METH_VARARGS, "categorical(codes, groups, n_groups, n_categories): counts of codes by group"},
+    {NULL, NULL, 0, NULL}};
+
 static PyModuleDef_Slot MODULE_SLOTS[] = {{Py_mod_exec, module_exec}, {0, NULL}};
 
 static struct PyModuleDef MODULE = {
@@ -281,6 +287,7 @@ static struct PyModuleDef MODULE = {
     .m_name = "driftline_native._native",
     .m_doc = "See driftline_native.",
     .m_size = sizeof(State),
+    .m_methods = FUNCTIONS,
     .m_slots = MODULE_SLOTS,
     .m_traverse = module_traverse,
     .m_clear = module_clear,
