@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 from schemas.models import ModelRecord
 from streams.aggregate.batch import Batch
-from streams.aggregate.classify import classify
 from streams.aggregate.decode import Record
 from streams.aggregate.index import Index
+from streams.aggregate.judge import Judge
 from streams.aggregate.models import Models
-from streams.aggregate.read import Reader
-from streams.aggregate.rows import EVENT, SIDES, VERDICTS, OutcomeRows, PredictionRows, Work
+from streams.aggregate.rows import EVENT, SIDES, VERDICTS, Work
 from streams.aggregate.sketches import sketch
 from streams.aggregate.state import State
 from warehouse.client import Warehouse
@@ -29,18 +28,13 @@ class Engine:
         self.state = State(partition, "me", 0, [0, 0], {}, index, set(), 0.0)
         self.work = Work()
         self.verdicts: dict[tuple[str, int], str] = {}
-        self._reader = Reader(self.models, partitions)
+        self._judge = Judge(self.models, partitions, warehouse)
 
     def count(self, predictions: Sequence[Record], outcomes: Sequence[Record]) -> None:
         """Judge a batch and count it; what is written raw stays in ``work`` until :meth:`sketch`."""
-        read: list[PredictionRows | OutcomeRows | None] = [
-            self._reader.read(Batch.of_records(topic, records), self.work) if records else None
-            for topic, records in zip(SIDES, (predictions, outcomes), strict=True)
-        ]
-        first, second = read
-        assert not isinstance(first, OutcomeRows)
-        assert not isinstance(second, PredictionRows)
-        self.work.pairs += classify(self.state, self.models, first, second, 0.0)
+        sides = zip(SIDES, (predictions, outcomes), strict=True)
+        batches = [Batch.of_records(topic, records) for topic, records in sides if records]
+        self._judge.judge(batches, {self.state.partition: self.state}, self.work, 0.0)
 
     def sketch(self) -> None:
         """Add what waits to the windows."""

@@ -151,9 +151,17 @@ class Warehouse:
         result = self._retrying(self.client.query, sql, parameters=dict(parameters or {}))
         return [tuple(row) for row in result.result_rows]
 
-    def arrow(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Any:
+    def arrow(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
+    ) -> Any:
         """A query's result as a ``pyarrow.Table`` (strings as Arrow strings)."""
-        return self._retrying(self.client.query_arrow, sql, parameters=dict(parameters or {}), use_strings=True)
+        return self._retrying(
+            self.client.query_arrow,
+            sql,
+            parameters=dict(parameters or {}),
+            settings=dict(settings or {}),
+            use_strings=True,
+        )
 
     def command(self, sql: str) -> Any:
         """Run a statement that returns nothing or one value."""

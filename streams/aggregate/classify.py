@@ -6,7 +6,6 @@ partition, and of the watermarks, which are in the checkpoint: a replay gives th
 Columns are judged at once; only ids that were seen before are looked at one by one.
 """
 
-from itertools import chain
 from typing import cast
 
 import numpy as np
@@ -37,7 +36,8 @@ def classify(
     """Judge a batch of a partition, and move the state past it.
 
     Predictions come first: they are joined with outcomes below the outcome position, then outcomes with predictions
-    below the new prediction position, so that each pair is found once, by its later half.
+    below the new prediction position, so that each pair is found once, by its later half. What is known of
+    their ids must be in memory (``index.prefetch``).
 
     Args:
         state: of the partition; positions, watermarks and index are changed.
@@ -51,7 +51,6 @@ def classify(
     """
     batches = [rows for rows in (predictions, outcomes) if rows is not None and len(rows)]
     events = [np.flatnonzero(rows.kind == EVENT) for rows in batches]
-    state.index.prefetch(lambda: chain.from_iterable(map(_keys, batches, events)))
     pairs = []
     for rows, at in zip(batches, events, strict=True):
         before = _pass(state, models, rows, now)
@@ -212,6 +211,11 @@ def _pairs(state: State, models: Models, slots: Ints, labels: Ints, matured: Boo
         matured=matured,
         beyond=apart > models.tables.label_horizon[generation],
     )
+
+
+def keys_of(rows: Rows | None) -> list[bytes]:
+    """Keys of the events among some rows."""
+    return _keys(rows, np.flatnonzero(rows.kind == EVENT)) if rows is not None else []
 
 
 def _keys(rows: Rows, at: Ints) -> list[bytes]:

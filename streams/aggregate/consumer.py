@@ -16,19 +16,17 @@ from streams.aggregate.batch import Batch
 from streams.aggregate.books import Books
 from streams.aggregate.breaker import Breaker
 from streams.aggregate.checkpoint import CommitRefused, Outputs, checkpoint, settle
-from streams.aggregate.classify import classify
-from streams.aggregate.decode import Dead
 from streams.aggregate.fast import INSTALLED
 from streams.aggregate.idle import Watch, adopt, targets
+from streams.aggregate.judge import Judge
 from streams.aggregate.models import Models, ModelsReader
-from streams.aggregate.read import Reader
-from streams.aggregate.rows import PROGRESS, SIDES, OutcomeRows, PredictionRows, Rows, Work
+from streams.aggregate.rows import PROGRESS, SIDES, Work
 from streams.aggregate.state import State
 from warehouse.client import Warehouse, not_now
 
 log = structlog.get_logger()
 
-_BATCH = 10_000
+_BATCH = 50_000
 _POLL_SECONDS = 0.01
 _WAIT_SECONDS = 0.1
 """For events, and without any partition for some."""
@@ -84,7 +82,7 @@ class Member:
         self._now = now
         self._owner_id = owner_id
         self._sides = {settings.topic(topic): side for side, topic in enumerate(SIDES)}
-        self._events = Reader(models, settings.source_partitions)
+        self._judge = Judge(models, settings.source_partitions, out.warehouse)
         self._states: dict[int, State] = {}
         self._work = Work()
         self._pause = 0.0
@@ -240,29 +238,10 @@ class Member:
         # A generation that was published before an event was sent must be known before the event is counted.
         self._reader.read()
         self._forget_deleted()
-        self._count(batches)
-
-    def _count(self, batches: list[Batch]) -> None:
-        now, work = self._now(), self._work
-        predictions: dict[int, PredictionRows] = {}
-        outcomes: dict[int, OutcomeRows] = {}
-        read: list[tuple[Rows, list[Dead]]] = []
-        for batch in batches:
-            dead = len(work.dead)
-            rows = self._events.read(batch, work)
-            read.append((rows, work.dead[dead:]))
+        for rows, dead in self._judge.judge(batches, self._states, self._work, self._now()):
             progress = int((rows.kind == PROGRESS).sum())
-            self._breaker.count(batch.topic, len(batch) - progress, len(work.dead) - dead)
-            for partition, first, end in batch.spans():
-                if isinstance(rows, PredictionRows):
-                    predictions[partition] = rows.part(first, end)
-                else:
-                    outcomes[partition] = rows.part(first, end)
-        for partition in sorted({*predictions, *outcomes}):
-            state = self._states[partition]
-            work.pairs += classify(state, self._models, predictions.get(partition), outcomes.get(partition), now)
-        for classified, letters in read:
-            self._books.count(classified, letters)
+            self._breaker.count(rows.topic, len(rows) - progress, len(dead))
+            self._books.count(rows, dead)
 
     def _forget_deleted(self) -> None:
         if self._models.deleted:

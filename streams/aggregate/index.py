@@ -5,13 +5,15 @@ memory needs no look-up. ClickHouse holds every row below the committed position
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from clickhouse_connect.driver.binding import format_query_value
 from numpy.typing import NDArray
 
 from streams.aggregate.decode import Refused
@@ -21,7 +23,10 @@ from streams.aggregate.remembered import Ints, Outcomes, Predictions, Remembered
 from streams.aggregate.seen import PLACE, Seen
 from warehouse.client import Warehouse
 
-_IDS_PER_QUERY = 2_000
+_IDS_PER_QUERY = 50_000
+_LONGEST_QUERY = 100_000_000
+"""Bytes; an id has at most 200 characters."""
+
 _segments = msgspec.json.Decoder(dict[str, str])
 
 _COMMON = (
@@ -97,7 +102,7 @@ class Index:
                 f"{_WITH_ROWS_SINCE.format(table=table) if older else ''} ORDER BY `offset`, `row`",
                 {"p": self._partition, "below": below, "since": max(0, below - self._capacity)},
             )
-            self._remember(side, found)
+            self.remember(side, found)
             if older:
                 self._note_older(side, below)
 
@@ -116,18 +121,19 @@ class Index:
             seen = self._seen[side] = Seen(self._partitions)
         return seen
 
-    def prefetch(self, keys: Callable[[], Iterable[bytes]]) -> None:
-        """Bring the ids of a batch into memory: afterwards an id that is not there has no earlier row.
+    def missing(self, keys: Callable[[], Iterable[bytes]]) -> list[list[bytes]]:
+        """Per side: those of a batch's ids that are not in memory and may be in ClickHouse.
 
         Args:
             keys: asked for only when something was left out of memory.
         """
         if not any(self._seen):
-            return
+            return [[], []]
         wanted = dict.fromkeys(keys())
-        for side, (known, seen) in enumerate(zip(self.sides, self._seen, strict=True)):
-            if seen is not None:
-                self._fetch(side, seen.maybe([key for key in wanted if key not in known.slots]))
+        return [
+            seen.maybe([key for key in wanted if key not in known.slots]) if seen is not None else []
+            for known, seen in zip(self.sides, self._seen, strict=True)
+        ]
 
     def forget(self, model: str) -> None:
         """Let go of a model (``namespace/model``) that was deleted: its rows are read again, as a new owner does.
@@ -153,30 +159,8 @@ class Index:
             self._left_out(side).add(keys)
             self.sides[side].discard(keys)
 
-    def _fetch(self, side: int, missing: Iterable[bytes]) -> None:
-        table, columns = _SIDES[side]
-        by_model: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for key in missing:
-            namespace, model, prediction_id = key.decode().split("/", 2)
-            by_model[namespace, model].append(prediction_id)
-        for (namespace, model), ids in by_model.items():
-            for chunk in _chunks(ids, _IDS_PER_QUERY):
-                found = self._warehouse.arrow(
-                    f"SELECT {columns} FROM {table} FINAL "  # noqa: S608  all parts are ours
-                    "WHERE namespace = {namespace:String} AND model = {model:String} "
-                    "AND prediction_id IN {ids:Array(String)} "
-                    "AND `partition` = {p:UInt16} AND `offset` < {below:UInt64} ORDER BY `offset`, `row`",
-                    {
-                        "namespace": namespace,
-                        "model": model,
-                        "ids": chunk,
-                        "p": self._partition,
-                        "below": self.committed[side],
-                    },
-                )
-                self._remember(side, found)
-
-    def _remember(self, side: int, found: pa.Table) -> None:
+    def remember(self, side: int, found: pa.Table) -> None:
+        """Take in rows of ClickHouse, in the order of the log."""
         if len(found):
             (self._add_outcomes if side else self._add_predictions)(found.combine_chunks())
 
@@ -293,6 +277,55 @@ class Index:
         return np.array([_place(generations[0], text) for text in labels])[label]
 
 
+def prefetch(
+    indexes: Mapping[int, Index], keys: Mapping[int, Callable[[], Iterable[bytes]]], warehouse: Warehouse
+) -> None:
+    """Bring the ids of a batch into memory: afterwards an id that is not there has no earlier row.
+
+    One query for all partitions, since a look-up of many ids costs ClickHouse about as much as one of a few.
+
+    Args:
+        indexes: by partition.
+        keys: ids of the batch, by partition.
+        warehouse: where rows below the committed positions are.
+    """
+    missing = {partition: indexes[partition].missing(of) for partition, of in keys.items()}
+    for side in range(len(_SIDES)):
+        by_model: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for of in missing.values():
+            for key in of[side]:
+                namespace, model, prediction_id = key.decode().split("/", 2)
+                by_model[namespace, model].append(prediction_id)
+        for (namespace, model), ids in by_model.items():
+            for start in range(0, len(ids), _IDS_PER_QUERY):
+                found = _look_up(side, (namespace, model), ids[start : start + _IDS_PER_QUERY], indexes, warehouse)
+                for partition in set(found.column("p").to_pylist()):
+                    indexes[partition].remember(side, found.filter(pc.equal(found.column("p"), partition)))
+
+
+def _look_up(
+    side: int, of: tuple[str, str], ids: list[str], indexes: Mapping[int, Index], warehouse: Warehouse
+) -> pa.Table:
+    table, columns = _SIDES[side]
+    # In the text of the query, which may be long: a field of a form may not (128 KiB).
+    literal = format_query_value(ids)
+    return warehouse.arrow(
+        f"SELECT {columns}, `partition` AS p FROM {table} FINAL "  # noqa: S608  ids are escaped by the client
+        "WHERE namespace = {namespace:String} AND model = {model:String} "
+        f"AND prediction_id IN {literal} AND `partition` IN {{partitions:Array(UInt16)}} "
+        "AND `offset` < transform(`partition`, {partitions:Array(UInt16)}, {below:Array(UInt64)}, toUInt64(0)) "
+        "ORDER BY `offset`, `row`",
+        {
+            "namespace": of[0],
+            "model": of[1],
+            "partitions": list(indexes),
+            "below": [index.committed[side] for index in indexes.values()],
+        },
+        # Rows of one identity have one timestamp, and so are in one part of the table.
+        settings={"do_not_merge_across_partitions_select_final": 1, "max_query_size": _LONGEST_QUERY},
+    )
+
+
 def _place(generation: Generation, label: str) -> float:
     try:
         return generation.task.target(label)
@@ -319,8 +352,3 @@ def _floats(found: pa.Table, name: str) -> NDArray[np.float64]:
 def _keys(found: pa.Table) -> list[Any]:
     keys: list[Any] = found.column("key").cast(pa.binary()).to_pylist()
     return keys
-
-
-def _chunks(items: list[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -9,7 +9,7 @@ from aggregate_world import model_record
 
 from schemas.models import ModelRecord
 from schemas.spec import ModelSpec
-from streams.aggregate.index import Index
+from streams.aggregate.index import Index, prefetch
 from streams.aggregate.models import Models
 from streams.aggregate.routing import hashes_of
 from streams.aggregate.seen import BITS
@@ -18,7 +18,7 @@ from warehouse.client import Warehouse
 KEY = b"default/delay/f1"
 _SCHEMA = pa.schema(
     {
-        "of": pa.string(), "key": pa.string(), "logged": pa.int64(), "happened": pa.int64(),
+        "p": pa.int64(), "of": pa.string(), "key": pa.string(), "logged": pa.int64(), "happened": pa.int64(),
         "label": pa.string(), "positive": pa.uint8(), "value": pa.float64(),
     }
 )  # fmt: skip
@@ -31,15 +31,15 @@ class Stored(Warehouse):
     def __init__(self, label: str, positive: int | None, value: float | None) -> None:
         """No client."""
         self._row = {
-            "of": "default/delay", "key": KEY.decode(), "logged": 0, "happened": 0,
+            "p": 0, "of": "default/delay", "key": KEY.decode(), "logged": 0, "happened": 0,
             "label": label, "positive": positive, "value": value,
         }  # fmt: skip
 
-    def arrow(self, sql: str, parameters: Any = None) -> Any:
+    def arrow(self, sql: str, parameters: Any = None, settings: Any = None) -> Any:
         assert "raw_outcomes" in sql
         if "AS place" in sql:
             return pa.table({"place": [int(hashes_of([KEY])[0]) % BITS]})
-        found = "ids" in parameters or parameters["since"] == 0
+        found = "below" in parameters and parameters.get("since", 0) == 0
         return pa.Table.from_pylist([self._row] if found else [], _SCHEMA)
 
 
@@ -75,9 +75,10 @@ def test_an_old_outcome_means_what_the_model_of_today_says(
     models = Models()
     if record is not None:
         models.learn(record)
-    index = Index(0, Stored(*stored), models, capacity, (0, 1))
+    warehouse = Stored(*stored)
+    index = Index(0, warehouse, models, capacity, (0, 1))
     index.load()
-    index.prefetch(lambda: [KEY])
+    prefetch({0: index}, {0: lambda: [KEY]}, warehouse)
     found = {key: index.outcomes.get("target", slot) for key, slot in index.outcomes.slots.items()}
     assert found == ({} if target is None else {KEY: target})
 
@@ -85,9 +86,10 @@ def test_an_old_outcome_means_what_the_model_of_today_says(
 def test_whoever_was_there_at_the_deletion_knows_as_much_as_a_new_owner() -> None:
     models = Models()
     models.learn(declared(task="regression"))
-    index = Index(0, Stored(*REGRESSION), models, 10, (0, 1))
+    warehouse = Stored(*REGRESSION)
+    index = Index(0, warehouse, models, 10, (0, 1))
     index.load()
     models.replace("default/delay", [declared(task="multiclass", classes=("cat", "dog"))])
     index.forget("default/delay")
-    index.prefetch(lambda: [KEY])
+    prefetch({0: index}, {0: lambda: [KEY]}, warehouse)
     assert not index.outcomes.slots
