@@ -114,9 +114,11 @@ class Contract:
         references = {r.name: r for r in (record.reference.features.get("", []) if record.reference else [])}
         self.edges: dict[str, list[float]] = {}
         self.categories: dict[str, dict[str, int]] = {}
-        for name in [n for n, kind in self.kinds.items() if kind == "number"][:1]:
+        # Rows that keep no features cannot tell of them.
+        kept = self.kinds if spec.raw.features else {}
+        for name in [n for n, kind in kept.items() if kind == "number"][:1]:
             self.edges[name] = references[name].edges if name in references else []
-        for name in [n for n, kind in self.kinds.items() if kind == "string"][:1]:
+        for name in [n for n, kind in kept.items() if kind == "string"][:1]:
             known = references[name].categories if name in references else []
             self.categories[name] = {category: i for i, category in enumerate(known)}
 

@@ -64,6 +64,11 @@ def collect(warehouse: Warehouse, store: Store, request: Request, spec: ModelSpe
         NoRows: no prediction was counted in that time.
         ValueError: the rows do not say what the spec needs.
     """
+    if not spec.raw.features:
+        raise ValueError(
+            "raw rows of this model keep no features (raw.features: false), so a reference cannot be collected from "
+            "them; give it one with driftline model register"
+        )
     given = parameters(request, spec) | {"end": request.holdout_from}
     ((counted,),) = warehouse.rows(_COUNT, given)
     found = warehouse.arrow(_ROWS, given | {"every": max(1, -(-int(counted) // MOST_ROWS))})

@@ -108,6 +108,10 @@ class RawSpec(_Strict):
     ttl: timedelta = Field(
         default=90 * _DAY, ge=_DAY, le=3650 * _DAY, description="raw rows are deleted this long after they came"
     )
+    features: bool = Field(
+        default=True,
+        description="false: ids, verdicts, scores and labels only; nothing can be trained of them",
+    )
 
     @property
     def days(self) -> int:
@@ -227,6 +231,15 @@ class ModelSpec(_Strict):
         return self
 
     @model_validator(mode="after")
+    def _kept_what_is_trained_of(self) -> Self:
+        if self.retraining.enabled and not self.raw.features:
+            raise ValueError(
+                "raw.features is false, but retraining.enabled is true, and a training needs the features; write "
+                "retraining: {enabled: false}, or leave raw.features out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _kept_long_enough(self) -> Self:
         windows, need = self.windows, dict[str, timedelta]()
         behind = windows.width + timedelta(days=SOURCE_DAYS)
@@ -249,6 +262,11 @@ class ModelSpec(_Strict):
     def notes(self) -> list[str]:
         """What is valid, but perhaps not what its owner expects."""
         found = []
+        if not self.raw.features:
+            found.append(
+                "raw.features is false: a reference cannot be collected from raw rows; give the model one with "
+                "driftline model register, or no feature of it is compared with anything"
+            )
         if self.retraining.enabled and self.retraining.history > self.raw.ttl:
             found.append(
                 f"retraining.history is {self.retraining.history.days} days, but raw rows are kept for "

@@ -127,6 +127,7 @@ class Tables:
         self.maturity = column(g.maturity for g in generations)
         self.label_horizon = column(g.label_horizon for g in generations)
         self.ttl_days = column(g.ttl_days for g in generations)
+        self.keeps_features = column(g.spec.raw.features for g in generations).astype(np.bool_)
 
     def start(self, codes: Ints, event_time: Ints) -> Ints:
         """Start of the window of each event (see ``schemas.windows``)."""

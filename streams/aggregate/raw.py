@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from streams.aggregate.models import Models
-from streams.aggregate.rows import EVENT, ROLES, VERDICTS, OutcomeRows, PredictionRows, Rows
+from streams.aggregate.rows import EVENT, ROLES, VERDICTS, Bools, OutcomeRows, PredictionRows, Rows
 
 _INSTANT = pa.timestamp("ms", "UTC")
 
@@ -34,7 +35,7 @@ def prediction_table(batches: Sequence[PredictionRows], models: Models, seqs: Ma
                         "prediction": texts["prediction"],
                         "score": pa.array(score, mask=np.isnan(score)),
                         "scores": texts["scores"],
-                        "features": texts["features"],
+                        "features": _kept(texts["features"], models.tables.keeps_features[rows.generation[at]]),
                         "segments": texts["segments"],
                         "latency_ms": pa.array(latency, mask=np.isnan(latency)),
                         "generation": pa.array(models.tables.number[rows.generation[at]], pa.uint32()),
@@ -69,6 +70,11 @@ _TASKS = ("binary", "multiclass", "regression")
 _BINARY, _REGRESSION = 0, 2
 _ROLE_NAMES = pa.array(ROLES, pa.string())
 _VERDICT_NAMES = pa.array(VERDICTS, pa.string())
+
+
+def _kept(features: pa.Array, keeps: Bools) -> pa.Array:
+    """Features as JSON, of the models whose raw rows keep them (``spec.raw.features``)."""
+    return features if keeps.all() else pc.if_else(pa.array(keeps), features, "{}")
 
 
 def _events(rows: Rows) -> list[tuple[Any, Mapping[str, Any]]]:
