@@ -6,7 +6,7 @@ BIN := .venv/bin
 ARGS ?=
 SYSTEM := chromium prometheus prometheus-alertmanager
 
-.PHONY: help venv system demo demo-faults up test bench fuzz check format kafka clean
+.PHONY: help venv system demo demo-faults up test bench scoreboard fuzz check format kafka clean
 
 help: ## Explain all of this
 	@echo "driftline: make TARGET [ARGS=\"...\"]"
@@ -56,6 +56,9 @@ bench: venv ## Speed, latency, memory and recovery beside other frameworks: benc
 
 fuzz: venv ## The native decoder under sanitizers, on damaged events, beside the careful one (ARGS="--seconds 600")
 	$(BIN)/python tests/native_fuzz.py $(ARGS)
+
+scoreboard: venv ## False pages a month with delays, beside others: docs/scoreboard.md (about 15 minutes; FULL=1: hours)
+	$(BIN)/python -m benchmarks.scoreboard $(if $(FULL),--full) $(ARGS)
 
 check: venv ## ruff, mypy --strict, the layers of imports
 	$(BIN)/ruff check .

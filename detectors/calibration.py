@@ -10,6 +10,7 @@ One window is one observation, so events may depend on each other within it. Win
 the promise: :func:`examine` measures it on the reference, and says which claim a report may make.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,16 +28,22 @@ BETS = (0.2, 0.5, 0.9)
 QUANTILES = (0.5, 0.9)
 """Of the reference's held-out distances: where the two scores of a distance begin."""
 
+COMPONENTS = len(BETS) * len(QUANTILES)
+"""Of one distance's evidence."""
+
 MIN_WINDOWS = 20
 """Fewer held-out windows are :class:`Insufficient`: their quantiles would be two or three windows."""
 
-MIN_BLOCKS = 4
+MIN_BLOCKS = 3
 """Fewer blocks (days, or weeks for seasonal slots) give no standard error worth the name."""
+
+FOLDS = 4
+"""Parts of consecutive blocks that are watched, each as calibrated on the others."""
 
 MISS = 0.05
 """Probability, over all streams of a model together, that the bound on a mean is too low."""
 
-DEPENDENT = 0.5
+DEPENDENT = 0.3
 """A lag-1 autocorrelation of a score above this is *dependence high*."""
 
 MARGIN = 10.0
@@ -68,7 +75,7 @@ class Scale:
         return scores
 
     def factors(self, distances: ArrayLike) -> Floats:
-        """Factors L of distances of shape (...): shape (..., 6), one per score and bet, all >= 0.1."""
+        """Factors L of distances of shape (...): shape (..., COMPONENTS), one per score and bet, all >= 0.1."""
         relative = self.scores(distances) / np.array(self.means) - 1
         by_bet: Floats = 1 + relative[..., None] * np.array(BETS)
         return by_bet.reshape(*by_bet.shape[:-2], -1)
@@ -83,7 +90,7 @@ class Examined:
         windows: held-out windows.
         blocks: independent blocks of them.
         autocorrelation: lag-1 autocorrelation of the score between neighbouring windows, in [-1, 1].
-        reached: highest M of each half of the reference, calibrated on the other half.
+        reached: highest M over the reference, each quarter calibrated on the others.
         threshold: at which the stream pages: A / w, or ``MARGIN`` times ``reached`` where that is more.
         reason: the claim's reason, in plain words.
     """
@@ -128,42 +135,67 @@ def calibrate(distances: ArrayLike, blocks: ArrayLike, *, effect: float, streams
     return Scale(effect, lows, width, tuple(bounds.tolist()))
 
 
-def examine(distances: ArrayLike, blocks: ArrayLike, *, effect: float, threshold: float, streams: int = 1) -> Examined:
-    """What may be claimed: each half of the reference's blocks is watched as calibrated on the other half.
+def factors(scales: Sequence[Scale], distances: ArrayLike) -> Floats:
+    """Factors of a stream that is measured by several distances, shape (..., distances): shape (..., components)."""
+    by_distance = np.asarray(distances, np.float64)
+    return np.concatenate([scale.factors(by_distance[..., index]) for index, scale in enumerate(scales)], axis=-1)
+
+
+def examine(
+    distances: ArrayLike, blocks: ArrayLike, *, effects: Sequence[float], threshold: float, streams: int = 1
+) -> Examined:
+    """What may be claimed of a stream: its reference is watched, each quarter as calibrated on the others.
 
     Args:
-        distances: as for :func:`calibrate`, in time order.
+        distances: of each held-out window, in time order, finite, shape (windows, distances).
         blocks: as for :func:`calibrate`.
-        effect: minimum effect.
+        effects: minimum effect of each distance.
         threshold: A / w of the stream.
         streams: as for :func:`calibrate`.
 
     Raises:
         ValueError: as for :func:`calibrate`.
     """
-    held_out, ids = _checked(distances, blocks, effect)
+    held_out = np.asarray(distances, np.float64)
+    ids = np.unique(np.asarray(blocks, np.int64), return_inverse=True)[1]
     n_blocks = int(ids.max()) + 1 if ids.size else 0
-    whole = calibrate(held_out, ids, effect=effect, streams=streams)
+
+    def scales(part: NDArray[np.bool_]) -> list[Scale] | Insufficient:
+        found = []
+        for index, effect in enumerate(effects):
+            scale = calibrate(held_out[part, index], ids[part], effect=effect, streams=streams)
+            if isinstance(scale, Insufficient):
+                return scale
+            found.append(scale)
+        return found
+
+    def too_little(reason: str) -> Examined:
+        return Examined("not enough data", len(held_out), n_blocks, 0.0, 0.0, threshold, reason)
+
+    whole = scales(np.ones(len(held_out), np.bool_))
     if isinstance(whole, Insufficient):
-        return Examined("not enough data", len(held_out), n_blocks, 0.0, 0.0, threshold, whole.reason)
-    early = ids < n_blocks // 2
-    reached = 0.0
-    for watched in (early, ~early):
-        scale = calibrate(held_out[~watched], ids[~watched], effect=effect, streams=streams)
-        if isinstance(scale, Insufficient):
-            reason = f"half of the reference is too little to hold out: {scale.reason}"
-            return Examined("not enough data", len(held_out), n_blocks, 0.0, 0.0, threshold, reason)
-        reached = max(reached, float(evidence.highest(scale.factors(held_out[watched])[:, None, :])[0]))
-    dependence = autocorrelation(whole.scores(held_out, effect=0)[:, 0])
-    raised = max(threshold, MARGIN * reached)
+        return too_little(whole.reason)
+    folds = ids * FOLDS // n_blocks
+    watched = np.empty((len(held_out), 1, len(whole) * COMPONENTS))
+    for fold in range(FOLDS):
+        part: NDArray[np.bool_] = folds == fold
+        others = scales(~part)
+        if isinstance(others, Insufficient):
+            return too_little(f"without a quarter of it, {others.reason}")
+        watched[part, 0] = factors(others, held_out[part])
+    reached = float(evidence.highest(watched)[0])
+    dependence = max(
+        autocorrelation(scale.scores(held_out[:, index], effect=0)[:, 0]) for index, scale in enumerate(whole)
+    )
     claim: Claim = "estimated, dependence high"
     if dependence > DEPENDENT:
         reason = f"neighbouring windows are alike (lag-1 autocorrelation {dependence:.2f}, limit {DEPENDENT})"
     elif reached >= threshold:
-        reason = f"half of the reference would have paged, judged by its other half ({reached:.3g} of {threshold:.3g})"
+        reason = f"the reference would have paged, each quarter judged by the others ({reached:.3g} of {threshold:.3g})"
     else:
         claim = "within budget on held-out reference"
-        reason = f"each half of the reference is silent, judged by the other ({reached:.3g} of {threshold:.3g})"
+        reason = f"the reference is silent, each quarter judged by the others ({reached:.3g} of {threshold:.3g})"
+    raised = max(threshold, MARGIN * reached)
     return Examined(claim, len(held_out), n_blocks, dependence, reached, raised, reason)
 
 

@@ -40,7 +40,7 @@ class Evidence:
     @property
     def value(self) -> float:
         """M, the mean over components."""
-        return sum(self.values) / len(self.values)
+        return float(np.mean(self.values))
 
     @property
     def since(self) -> int:
@@ -118,8 +118,8 @@ def step(evidence: Evidence, factors: ArrayLike, threshold: float) -> Step:
     values = (np.array(evidence.values) + 1) * by
     runs = np.maximum(evidence.runs, 1.0) * by
     lengths = np.where(runs > 1, np.array(evidence.lengths) + 1, 0)
-    reached = _mean(values)
-    alarm = bool(reached >= threshold)
+    reached = float(values.mean())
+    alarm = reached >= threshold
     after = Evidence(
         tuple(np.zeros(len(values)).tolist() if alarm else values.tolist()),
         tuple(np.ones(len(runs)).tolist() if alarm else runs.tolist()),
@@ -128,7 +128,7 @@ def step(evidence: Evidence, factors: ArrayLike, threshold: float) -> Step:
         evidence.alarms + alarm,
     )
     found = Evidence(tuple(values.tolist()), tuple(runs.tolist()), tuple(lengths.tolist()))
-    return Step(after, alarm, float(reached), found.since)
+    return Step(after, alarm, reached, found.since)
 
 
 def alarms(factors: Floats, thresholds: ArrayLike) -> NDArray[np.bool_]:
@@ -145,7 +145,7 @@ def alarms(factors: Floats, thresholds: ArrayLike) -> NDArray[np.bool_]:
     values = np.zeros(factors.shape[1:])
     for window, by in enumerate(factors):
         values = (values + 1) * by
-        found[window] = _mean(values) >= limits
+        found[window] = values.mean(axis=-1) >= limits
         values[found[window]] = 0
     return found
 
@@ -155,14 +155,5 @@ def highest(factors: Floats) -> Floats:
     values, most = np.zeros(factors.shape[1:]), np.zeros(factors.shape[1])
     for by in factors:
         values = np.minimum((values + 1) * by, 1e100)
-        most = np.maximum(most, _mean(values))
+        most = np.maximum(most, values.mean(axis=-1))
     return most
-
-
-def _mean(values: Floats) -> Floats:
-    # numpy adds long rows in another order than short ones: one order for one stream and for many.
-    total = values[..., 0].copy()
-    for component in range(1, values.shape[-1]):
-        total += values[..., component]
-    mean: Floats = total / values.shape[-1]
-    return mean

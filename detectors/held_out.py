@@ -69,28 +69,41 @@ def largest_share(reference: Floats, current: Floats) -> Floats:
     return distance
 
 
-def design_effect(counts: ArrayLike, blocks: ArrayLike) -> float:
+def design_effect(counts: ArrayLike, blocks: ArrayLike, *, ordered: bool = True) -> float:
     """How many times more the reference's windows differ than independent rows would: variance ratio, >= 1.
 
-    The mean of Pearson's statistic of each window against the other blocks, over its degrees of freedom
-    (Rao and Scott 1981). 1 for independent rows; 30 when rows come in thirties that are the same (weather).
+    Each window is held against the other blocks, see :func:`design_effect_of`.
 
     Args:
         counts: rows per window and bin, shape (windows, bins).
         blocks: block of each window, shape (windows,).
+        ordered: bins of a number; False: categories.
 
     Raises:
         ValueError: as :func:`of_others`.
     """
+    return design_effect_of(counts, shares(of_others(counts, blocks)), ordered=ordered)
+
+
+def design_effect_of(counts: ArrayLike, expected: Floats, *, ordered: bool = True) -> float:
+    """The same against any expected shares (windows, bins), seasonal ones for example.
+
+    The variance of the share below a bin edge (of a category), over that of independent rows (Kish 1965), where it is
+    worst: 1 for independent rows, 30 when rows come in thirties that are the same. A level that wanders moves all rows
+    one way, which a statistic over all bins would spread over them and hide.
+    """
     rows = np.asarray(counts, np.float64)
-    expected_shares = shares(of_others(rows, blocks))
-    totals = rows.sum(axis=-1)
-    used: NDArray[np.bool_] = totals > 0
-    expected = (expected_shares * totals[:, None])[used]
-    usual = expected >= 1  # a bin that holds less than a row a window would alone decide the statistic
-    terms = np.divide((rows[used] - expected) ** 2, expected, out=np.zeros_like(expected), where=usual)
-    freedom = usual.sum() - used.sum()
-    return max(1.0, float(terms.sum() / freedom)) if freedom > 0 else 1.0
+    used: NDArray[np.bool_] = rows.sum(axis=-1) > 0
+    rows, foreseen = rows[used], expected[used]
+    totals = rows.sum(axis=-1, keepdims=True)
+    if ordered:
+        rows, foreseen = np.cumsum(rows, axis=-1)[:, :-1], np.cumsum(foreseen, axis=-1)[:, :-1]
+    variance = totals * foreseen * (1 - foreseen)
+    usual = variance.mean(axis=0) >= 1 if len(variance) else np.zeros(0, np.bool_)
+    if not usual.any():
+        return 1.0
+    ratios = ((rows - totals * foreseen)[:, usual] ** 2).mean(axis=0) / variance[:, usual].mean(axis=0)
+    return max(1.0, float(ratios.max()))
 
 
 def design_effect_of_means(means: ArrayLike, rows: ArrayLike, variance: float) -> float:

@@ -29,6 +29,16 @@ def slot_of(instant: int, zone: ZoneInfo, holidays: Collection[date] = ()) -> in
     return 24 * weekday + local.hour
 
 
+def worthwhile(fixed: float, seasonal: float) -> bool:
+    """Whether slots explain at least half of what windows differ beyond sampling: then they are the reference.
+
+    Args:
+        fixed: design effect against the other days (:func:`detectors.held_out.design_effect`).
+        seasonal: the same against the slots of the other weeks.
+    """
+    return fixed > 2 and seasonal - 1 < (fixed - 1) / 2
+
+
 def week_of(instant: int) -> int:
     """The block that is left out for an instant in milliseconds: weeks from Monday, UTC."""
     return (instant - 4 * 86_400_000) // _WEEK_MS

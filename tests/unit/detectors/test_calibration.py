@@ -1,5 +1,7 @@
 """From held-out distances to evidence: minimum effect, fairness, and what may be claimed."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,8 +9,8 @@ from hypothesis import strategies as st
 
 from detectors import evidence
 from detectors.budget import Budget
-from detectors.calibration import Scale, autocorrelation, calibrate, examine
-from detectors.sketch import Floats
+from detectors.calibration import Examined, Scale, autocorrelation, calibrate, examine, factors
+from detectors.sketch import Floats, Ints
 from detectors.verdict import Insufficient
 
 DAYS, A_DAY = 28, 96
@@ -28,10 +30,15 @@ def noise(seed: int, level: float = 0.0, correlation: float = 0.0) -> Floats:
     return distances
 
 
+@cache
 def scale(seed: int = 0, effect: float = 0.02) -> Scale:
     found = calibrate(noise(seed), BLOCKS, effect=effect)
     assert isinstance(found, Scale)
     return found
+
+
+def examined(distances: Floats, blocks: Ints = BLOCKS) -> Examined:
+    return examine(distances[:, None], blocks, effects=[0.02], threshold=THRESHOLD)
 
 
 def paged(distances: Floats, of: Scale) -> int:
@@ -76,6 +83,12 @@ def test_below_the_effect_evidence_only_shrinks(distance: float) -> None:
         assert (factors <= 1).all()
 
 
+def test_a_stream_of_two_distances_averages_over_both() -> None:
+    calibrated = scale()
+    both = factors([calibrated, calibrated], [[0.3, 0.0]])
+    assert both.tolist() == [[*calibrated.factors(0.3).tolist(), *calibrated.factors(0.0).tolist()]]
+
+
 def test_more_streams_share_the_chance_of_a_low_bound() -> None:
     few, many = (calibrate(noise(0), BLOCKS, effect=0.02, streams=streams) for streams in (1, 200))
     assert isinstance(few, Scale)
@@ -86,26 +99,25 @@ def test_more_streams_share_the_chance_of_a_low_bound() -> None:
 @pytest.mark.parametrize("windows", [0, 3, 19])
 def test_too_little_is_insufficient(windows: int) -> None:
     assert isinstance(calibrate(noise(0)[:windows], BLOCKS[:windows], effect=0.02), Insufficient)
-    examined = examine(noise(0)[:windows], BLOCKS[:windows], effect=0.02, threshold=THRESHOLD)
-    assert examined.claim == "not enough data"
+    assert examined(noise(0)[:windows], BLOCKS[:windows]).claim == "not enough data"
 
 
 def test_what_may_be_claimed() -> None:
-    quiet = examine(noise(0), BLOCKS, effect=0.02, threshold=THRESHOLD)
+    quiet = examined(noise(0))
     assert (quiet.claim, quiet.windows, quiet.blocks) == ("within budget on held-out reference", 2_688, 28)
     assert quiet.threshold == THRESHOLD
-    alike = examine(noise(0, level=0.1, correlation=0.95), BLOCKS, effect=0.02, threshold=THRESHOLD)
+    alike = examined(noise(0, level=0.1, correlation=0.95))
     assert alike.claim == "estimated, dependence high"
     assert alike.autocorrelation > 0.5
     assert alike.threshold == pytest.approx(max(THRESHOLD, 10 * alike.reached))
 
 
-def test_half_a_reference_that_pages_on_the_other_half_claims_nothing() -> None:
+def test_a_reference_whose_half_pages_by_the_other_claims_nothing() -> None:
     moved = noise(0)
     moved[len(moved) // 2 :] += 0.1
-    examined = examine(moved, BLOCKS, effect=0.02, threshold=THRESHOLD)
-    assert examined.claim == "estimated, dependence high"
-    assert examined.reached > THRESHOLD
+    found = examined(moved)
+    assert found.claim == "estimated, dependence high"
+    assert found.reached > THRESHOLD
 
 
 def test_a_constant_reference_is_calibrated_by_the_effect() -> None:

@@ -10,7 +10,8 @@ from scipy.stats import poisson
 
 from detectors.evidence import Evidence, alarms, highest, start, step
 
-games = st.lists(st.tuples(*[st.floats(0.1, 40)] * 3), min_size=1, max_size=40)
+COMPONENTS = 12
+games = st.lists(st.tuples(*[st.floats(0.1, 40)] * COMPONENTS), min_size=1, max_size=40)
 
 
 def test_by_hand() -> None:
@@ -31,19 +32,19 @@ def test_an_alarm_resets_everything_but_the_counts() -> None:
 
 @given(game=games, threshold=st.floats(1, 1000))
 def test_many_streams_at_once_decide_as_one(game: list[tuple[float, ...]], threshold: float) -> None:
-    evidence, expected = start(3), []
+    evidence, expected = start(COMPONENTS), []
     for factors in game:
         result = step(evidence, factors, threshold)
         evidence = result.evidence
         expected.append(result.alarm)
-    beside = np.ones((len(game), 2, 3))
+    beside = np.ones((len(game), 5, COMPONENTS))
     beside[:, 1] = game
-    assert alarms(beside, [threshold, threshold])[:, 1].tolist() == expected
+    assert alarms(beside, [threshold] * 5)[:, 1].tolist() == expected
 
 
 @given(game=games, cut=st.integers(0, 40), threshold=st.floats(1, 1000))
 def test_a_restart_anywhere_changes_nothing(game: list[tuple[float, ...]], cut: int, threshold: float) -> None:
-    straight = restarted = start(3)
+    straight = restarted = start(COMPONENTS)
     for index, factors in enumerate(game):
         if index == cut:
             restarted = Evidence.from_dict(json.loads(json.dumps(restarted.to_dict())))

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from detectors.slots import Slots, slot_of, week_of
+from detectors.slots import Slots, slot_of, week_of, worthwhile
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -55,6 +55,12 @@ def test_a_window_is_not_expected_by_its_own_week() -> None:
     assert reference.expected([7, 7], without=[3, 4])[0].tolist() == [1, 0]
     assert reference.expected([7, 7], without=[3, 4])[1, 1] == pytest.approx(1 / 8)
     assert reference.expected([7], without=[99]).tolist() == reference.expected([7]).tolist()
+
+
+def test_slots_are_the_reference_where_they_explain_half() -> None:
+    assert worthwhile(10.0, 2.0)
+    assert not worthwhile(10.0, 6.0)
+    assert not worthwhile(1.5, 1.0)  # nothing to explain
 
 
 def test_what_does_not_fit_is_refused() -> None:
