@@ -76,13 +76,17 @@ def compare(
         if counts.sum() < max(min_rows, 1):
             return Insufficient(f"the {side} has {int(counts.sum())} rows with a value, {max(min_rows, 1)} are needed")
     p, q = _shares(expected), _shares(observed)
-    places = None if positions is None else np.asarray(positions, np.float64)
+    furthest = earth = None
+    if positions is not None:
+        below = _below(p, q)
+        furthest = float(below.max())
+        earth = _moved(below, np.asarray(positions, np.float64)) / sd if sd else None
     return Distances(
         psi=_psi(expected, observed),
         jensen_shannon=_jensen_shannon(p, q),
         chi_square=_chi_square(expected, observed),
-        ks=None if places is None else _ks(p, q),
-        wasserstein=None if places is None or not sd else _wasserstein(p, q, places) / sd,
+        ks=furthest,
+        wasserstein=earth,
     )
 
 
@@ -93,7 +97,7 @@ def psi(reference: ArrayLike, current: ArrayLike) -> float:
 
 def ks(reference: ArrayLike, current: ArrayLike) -> float:
     """Kolmogorov-Smirnov statistic at the bin edges: below the exact one by at most the largest bin's share."""
-    return _ks(*map(_shares, _counts(reference, current)))
+    return float(_below(*map(_shares, _counts(reference, current))).max())
 
 
 def jensen_shannon(reference: ArrayLike, current: ArrayLike) -> float:
@@ -122,7 +126,7 @@ def wasserstein(reference: ArrayLike, current: ArrayLike, positions: ArrayLike, 
     if not sd > 0:
         raise ValueError(f"sd must be positive, got {sd}: a constant reference has no scale to measure in")
     p, q = map(_shares, _counts(reference, current))
-    return _wasserstein(p, q, np.asarray(positions, np.float64)) / sd
+    return _moved(_below(p, q), np.asarray(positions, np.float64)) / sd
 
 
 def chi_square(reference: ArrayLike, current: ArrayLike) -> ChiSquare:
@@ -139,8 +143,10 @@ def _psi(expected: Floats, observed: Floats) -> float:
     return float(np.dot(q - p, np.log(q / p)))
 
 
-def _ks(p: Floats, q: Floats) -> float:
-    return float(np.abs(np.cumsum(p - q)).max())
+def _below(p: Floats, q: Floats) -> Floats:
+    """Difference of the distribution functions at the upper edge of each bin."""
+    gaps: Floats = np.abs((p - q).cumsum())
+    return gaps
 
 
 def _jensen_shannon(p: Floats, q: Floats) -> float:
@@ -150,8 +156,8 @@ def _jensen_shannon(p: Floats, q: Floats) -> float:
     return sqrt(min(max(float(divergence), 0.0), 1.0))
 
 
-def _wasserstein(p: Floats, q: Floats, places: Floats) -> float:
-    return float(np.dot(np.abs(np.cumsum(p - q))[:-1], np.diff(places)))
+def _moved(below: Floats, places: Floats) -> float:
+    return float(np.dot(below[:-1], places[1:] - places[:-1]))
 
 
 def _chi_square(expected: Floats, observed: Floats) -> ChiSquare:

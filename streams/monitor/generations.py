@@ -1,7 +1,7 @@
 """The generations of one model's spec and reference, and which of them a window belongs to."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from detectors import enough
 from schemas.models import FeatureReference, ModelRecord, Reference
@@ -18,6 +18,12 @@ class Generation:
     effective_from: int
     spec: ModelSpec
     reference: Reference | None
+    _features: dict[tuple[str, str], FeatureReference] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        known = self.reference.features.items() if self.reference else ()
+        features = {(segment, feature.name): feature for segment, found in known for feature in found}
+        object.__setattr__(self, "_features", features)
 
     @classmethod
     def of(cls, record: ModelRecord) -> "Generation":
@@ -53,13 +59,10 @@ class Generation:
 
         Windows of every segment are counted in the bins of all rows, so only a reference in those bins compares.
         """
-        if self.reference is None:
-            return None
-        found = _named(self.reference.features.get(segment, []), name)
-        whole = _named(self.reference.features.get(ALL, []), name)
-        if found is None or whole is None or (found.edges, found.categories) != (whole.edges, whole.categories):
-            return None
-        return found
+        found, whole = self._features.get((segment, name)), self._features.get((ALL, name))
+        if found is None or whole is None or found is whole:
+            return found
+        return found if (found.edges, found.categories) == (whole.edges, whole.categories) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,3 @@ class Generations:
         """Start of the oldest window that labels may still reach once the window from ``start`` has closed."""
         generation = self.at(start)
         return start - generation.maturity - milliseconds(generation.spec.windows.label_horizon)
-
-
-def _named(references: list[FeatureReference], name: str) -> FeatureReference | None:
-    return next((reference for reference in references if reference.name == name), None)
