@@ -140,7 +140,7 @@ def chi_square(reference: ArrayLike, current: ArrayLike) -> ChiSquare:
 
 def _psi(expected: Floats, observed: Floats) -> float:
     p, q = _shares(expected + PSI_SMOOTHING), _shares(observed + PSI_SMOOTHING)
-    return float(np.dot(q - p, np.log(q / p)))
+    return float(((q - p) * np.log(q / p)).sum())
 
 
 def _below(p: Floats, q: Floats) -> Floats:
@@ -157,7 +157,7 @@ def _jensen_shannon(p: Floats, q: Floats) -> float:
 
 
 def _moved(below: Floats, places: Floats) -> float:
-    return float(np.dot(below[:-1], places[1:] - places[:-1]))
+    return float((below[:-1] * (places[1:] - places[:-1])).sum())
 
 
 def _chi_square(expected: Floats, observed: Floats) -> ChiSquare:

@@ -24,13 +24,7 @@ from schemas.models import FeatureReference
 
 MIN_SHIFT = 0.05
 """Share of rows that must lie elsewhere: the minimum effect of a distribution. A normal that moves by an eighth of its
-standard deviation reaches it."""
-
-MIN_WORSE = 0.05
-"""The minimum effect of a labelled loss, relative to the reference's; see also :data:`MIN_WRONG`."""
-
-MIN_WRONG = 0.005
-"""The minimum effect of a share of wrong classes, absolute: half a percentage point."""
+standard deviation reaches it. More than the monitor asks for (``effects``), which has many windows to be sure in."""
 
 CHANCE = 0.01
 """Chance that any quantity of a comparison is called drifted when both samples are independent rows of one source."""

@@ -17,6 +17,7 @@ from detectors import tasks, two_samples
 from detectors.bands import Band, leave_one_out_band
 from detectors.column import sketch_codes, sketch_numbers
 from detectors.distances import Distances, bin_positions, compare
+from detectors.effects import loss_effect
 from detectors.quality import plausible_range
 from detectors.reference import BOOLEANS, MAX_CATEGORIES
 from detectors.sketch import Floats, Ints, Sketch
@@ -267,9 +268,7 @@ def _loss(
     known = ~np.isnan(was.losses)
     losses, ids = was.losses[known], blocks.ids[known]
     band = leave_one_out_band(_means(losses, ids))
-    minimum = two_samples.MIN_WORSE * float(losses.mean()) if len(losses) else 0.0
-    if was.loss == "error_rate":
-        minimum = max(minimum, two_samples.MIN_WRONG)
+    minimum = loss_effect(float(losses.mean())) if len(losses) else 0.0
     found = two_samples.worse(
         losses,
         ids,

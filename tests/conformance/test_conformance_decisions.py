@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors import gate
+from detectors import evidence, gate
+from detectors.evidence import Evidence
 from detectors.gate import GatePolicy, Wealth
 from schemas.lifecycle import PerformanceWindow
 from schemas.spec import AlertSpec
@@ -60,10 +61,19 @@ def bet(policy: GatePolicy) -> Callable[[Wealth, float | None, int], Wealth]:
     return lambda wealth, value, _: wealth if value is None else gate.step(policy, wealth, value)
 
 
+def e_sr(before: Evidence, value: float | None, _: int) -> Evidence:
+    """Two bets on a score in [0, 1] whose mean is at most a half while nothing is wrong."""
+    if value is None:
+        return before
+    score = (value + 2) / 4
+    return evidence.step(before, [1 + bet / 0.5 * (score - 0.5) for bet in (0.2, 0.9)], 30.0).evidence
+
+
 DETECTORS = [
     Remembering("labelled loss above its band", None, band_run, lambda run: run and run.windows >= 2, Run | None),
     Remembering("an owner's rule", {}, rule_run, lambda runs: sorted(runs.items()), dict[str, RuleRun]),
     Remembering("gate, better", gate.start(BETTER), bet(BETTER), lambda wealth: gate.decided(BETTER, wealth), Wealth),
+    Remembering("e-detector", evidence.start(2), e_sr, lambda state: state.alarms, Evidence),
     Remembering("gate, worse", gate.start(WORSE), bet(WORSE), lambda wealth: gate.decided(WORSE, wealth), Wealth),
 ]
 every = pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
