@@ -96,7 +96,7 @@ def weights(
         found["loss"] += found.pop("estimate")
     total = sum(features.values())
     for name, importance in features.items():
-        part = 1 / len(features) if total == 0 else 0.9 * importance / total + 0.1 / len(features)
+        part = 1 / len(features) if total == 0 else 0.9 * (importance / total) + 0.1 / len(features)
         found[f"feature.{name}"] = shares["features"] * part
     return found
 

@@ -7,10 +7,11 @@ The hot path calls one ``group_*`` function per column and batch; *groups* are d
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from operator import add
 from typing import TypeVar
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 
 from detectors import kernels
@@ -44,8 +45,7 @@ LATENCY_EDGES: Floats = 0.01 * np.power(LATENCY_RATIO, np.arange(412, dtype=np.f
 """Interior latency edges in milliseconds, from 0.01 ms to just above 100 s (100,000 ms)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sketch:
+class Sketch(Struct, frozen=True, gc=False):
     """What is known of one column in one window.
 
     Attributes:
@@ -104,10 +104,10 @@ def merge(a: Sketch, b: Sketch) -> Sketch:
         a.n + b.n,
         a.nulls + b.nulls,
         a.outside + b.outside,
-        tuple(x + y for x, y in zip(a.sums, b.sums, strict=True)),
-        min((x for x in (a.minimum, b.minimum) if x is not None), default=None),
-        max((x for x in (a.maximum, b.maximum) if x is not None), default=None),
-        tuple(x + y for x, y in zip(a.counts, b.counts, strict=True)),
+        tuple(map(add, a.sums, b.sums)),
+        b.minimum if a.minimum is None or (b.minimum is not None and b.minimum < a.minimum) else a.minimum,
+        b.maximum if a.maximum is None or (b.maximum is not None and b.maximum > a.maximum) else a.maximum,
+        tuple(map(add, a.counts, b.counts)),
     )
 
 

@@ -34,7 +34,7 @@ _WAIT_SECONDS = 0.1
 _SETTLE_SECONDS = 0.05
 """After a watermark has passed a window's end, the rest of what was sent with it is waited for this long."""
 
-_PENDING_EVENTS = 100_000
+_PENDING_EVENTS = 250_000
 """So many events are counted at once, and their raw rows written; memory stays bounded."""
 
 _PENDING_LETTERS = 10_000
