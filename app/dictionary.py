@@ -20,7 +20,8 @@ FIRST = (
     "windows", "performance", "label_coverage", "drift", "feature_quality", "scores", "latency", "volume",
     "window_metrics", "incident_list", "incident_conditions", "delivery_log", "silences", "versions",
     "rollout_history", "serving_history", "serving", "shadow_comparison", "served", "predictions", "outcomes",
-    "label_corrections", "dead_letters_by_reason", "dead_letter_list", "tallies", "metric_values", "audit_log",
+    "unmatched_outcomes", "label_corrections", "dead_letters_by_reason", "dead_letter_list", "tallies",
+    "metric_values", "audit_log",
 )  # fmt: skip
 """Views in the order in which people meet them; others follow."""
 

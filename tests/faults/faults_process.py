@@ -41,18 +41,24 @@ class Holder:
             self._wait(step)
 
 
+def stopped_by_signal() -> threading.Event:
+    """Set when the process is asked to end."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    return stop
+
+
 def aggregate(settings: Settings, warehouse: Callable[[], Warehouse]) -> None:
     """Stage 1."""
     from streams import aggregate
 
-    holder, stop = Holder(), threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    holder = Holder()
     aggregate.run(
         settings,
         warehouse(),
         now=time.monotonic,
         owner_id=lambda: uuid.uuid4().hex,
-        stop=stop,
+        stop=stopped_by_signal(),
         reached=holder.reached,
     )
 
@@ -86,9 +92,7 @@ def monitor(settings: Settings, warehouse: Callable[[], Warehouse]) -> None:
         holder.reached("told")
 
     Records.write, Stage._tell = writing, telling  # type: ignore[method-assign]
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    run(settings, warehouse(), stop=stop)
+    run(settings, warehouse(), stop=stopped_by_signal())
 
 
 def main() -> None:
@@ -97,12 +101,16 @@ def main() -> None:
     role = {"aggregate": aggregate, "monitor": monitor}[sys.argv[1]]
     settings = Settings.model_validate_json(sys.argv[2])
     mutants.apply(os.environ.get("MUTANT", ""))
-    role(
-        settings,
-        lambda: Warehouse.connect(
+
+    def connect() -> Warehouse:
+        made = Warehouse.connect(
             settings.clickhouse_url, user="default", password="", database=settings.database, patience=300
-        ),
-    )
+        )
+        # What is inserted can be read by the proxy of a test.
+        made.client.write_compression = None
+        return made
+
+    role(settings, connect)
 
 
 if __name__ == "__main__":

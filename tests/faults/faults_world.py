@@ -19,6 +19,7 @@ from oracle import Oracle
 
 from app.wiring import prepare, publish_model
 from schemas.settings import Settings
+from schemas.tables import AUDIT
 from schemas.topics import TopicName
 from schemas.windows import from_ms
 from warehouse.client import Warehouse
@@ -29,6 +30,9 @@ EVENTS = int(os.environ.get("DRIFTLINE_FAULTS_EVENTS", "100000"))
 """How many events a scenario sends at least."""
 
 SEED = int(os.environ.get("DRIFTLINE_FAULTS_SEED", "1"))
+PATIENCE = 120 + EVENTS / 5_000
+"""Seconds to wait for all events to be counted, at most."""
+
 PAST = 0.1
 """A kill counts only when at least this share of all events lies past the last checkpoint."""
 
@@ -80,6 +84,10 @@ class Role:
             return
         raise AssertionError(f"{self.name} did not reach {step} in {seconds:g} s:\n{self.tail()}")
 
+    def kill(self) -> None:
+        """End it as the kernel does when memory is short."""
+        self.signal(signal.SIGKILL)
+
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal; after SIGKILL wait for its end."""
         self.process.send_signal(number)
@@ -128,6 +136,7 @@ class World:
         self._roles: list[Role] = []
         for record in self.load.shape.records():
             publish_model(self.settings, record)
+            self.warehouse.insert(AUDIT, [record.audit().row()])
         self.note(f"seed {SEED}, {len(self.load)} events")
 
     def role(self, name: str, mutant: str = "", **changed: Any) -> Role:
@@ -182,7 +191,7 @@ class World:
         self.produce(found)
         self.sent_besides += len(found)
 
-    def finish(self, seconds: float = 120.0) -> None:
+    def finish(self, seconds: float = PATIENCE) -> None:
         """Send what is left, phase by phase, and wait until all of it is counted and every window is closed."""
         end = self.load.shape.end
         self.feed(self.load.first_phase)
@@ -207,6 +216,10 @@ class World:
         finally:
             reader.close()
 
+    def owners(self) -> set[str]:
+        """Who has made the newest checkpoint of each partition."""
+        return {owner for (owner,) in self.warehouse.rows("SELECT owner FROM heads FINAL")}
+
     def past(self) -> int:
         """How many records lie past the last checkpoint."""
         return self.fed + self.sent_besides - self.committed()
@@ -229,7 +242,7 @@ class World:
         self.note(f"kill {len(self.kills)}: {kill}")
         assert past >= wanted, f"a kill does not count: {past} of {len(self.load)} events lie past the last checkpoint"
         for role in roles:
-            role.signal(signal.SIGKILL)
+            role.kill()
 
     def wait_for_a_checkpoint(self, after: float) -> None:
         """Until more is committed than was, when the log has grown to a share of the first phase."""
@@ -237,7 +250,7 @@ class World:
         self.feed(after)
         self.until("another checkpoint is made", lambda: self.committed() > before)
 
-    def wait_for_watermarks(self, event_time: int, seconds: float = 120.0) -> None:
+    def wait_for_watermarks(self, event_time: int, seconds: float = PATIENCE) -> None:
         """Until the head of every partition has both watermarks of every model at ``event_time``."""
 
         def passed() -> bool:
@@ -249,7 +262,7 @@ class World:
 
         self.until(f"all watermarks have passed {from_ms(event_time)}", passed, seconds)
 
-    def wait_for_reports(self, at: int, seconds: float = 120.0) -> None:
+    def wait_for_reports(self, at: int, seconds: float = PATIENCE) -> None:
         """Until stage 2 has decided every model through ``at``."""
         sql = "SELECT uniqExact(model) FROM reports WHERE toUnixTimestamp64Milli(`at`) >= {at:Int64}"
         wanted = self.load.shape.models

@@ -1,0 +1,67 @@
+"""Scenario 4: an owner sleeps past its session, wakes up, and goes on where it was."""
+
+import signal
+
+import pytest
+from comparison import check, check_no_forks
+from faults_world import Role, World
+
+REFUSED = ("Unknown member", "UNKNOWN_MEMBER_ID", "Specified group generation id is not valid", "ILLEGAL_GENERATION")
+"""How the coordinator says that the group has gone on without a member."""
+
+
+def asleep(world: World, step: str) -> tuple[Role, Role]:
+    """A zombie held in its second checkpoint, its session over, and the one that has taken its partitions."""
+    zombie, successor = world.role("aggregate"), world.role("aggregate")
+    zombie.go("C0")
+    world.feed(0.2)
+    for held, then in (("C0", "C7"), ("C7", step)):
+        zombie.held(held)
+        zombie.go(then)
+    world.feed(0.4)
+    zombie.held(step)
+    zombie.signal(signal.SIGSTOP)
+    before = world.owners()
+    assert len(before) == 1
+    successor.go()
+    world.feed(0.6)
+    world.until("all partitions have another owner", lambda: not world.owners() & before)
+    return zombie, successor
+
+
+def check_all(world: World, *roles: Role) -> None:
+    world.finish()
+    for role in roles:
+        role.alive()
+    check(world.oracle, world.warehouse)
+    check_no_forks(world.warehouse)
+
+
+@pytest.mark.parametrize("step", ["C0", "C3"])
+def test_its_commit_is_tried_and_refused(world: World, step: str) -> None:
+    zombie, successor = asleep(world, step)
+    said = len(zombie.log.read_text())
+    # It would say so if the decision were made.
+    zombie.go("C4").signal(signal.SIGCONT)
+    world.until("its commit is refused", lambda: "aggregate.joins_again" in zombie.log.read_text()[said:])
+    assert any(words in zombie.log.read_text()[said:] for words in REFUSED), zombie.tail()
+    # From its old life: what it wrote down before the decision is there, and no checkpoint of that number is its own.
+    orphans = world.warehouse.rows(
+        "SELECT r.`partition`, r.seq FROM redo AS r INNER JOIN (SELECT * FROM checkpoints FINAL) AS c "
+        "ON c.`partition` = r.`partition` AND c.seq = r.seq WHERE r.owner != c.owner"
+    )
+    assert orphans, "the zombie had written nothing"
+    # Its next decision is one of a new member.
+    zombie.held("C4")
+    zombie.go()
+    check_all(world, zombie, successor)
+
+
+def test_what_it_had_decided_may_be_told_again(world: World) -> None:
+    zombie, successor = asleep(world, "C4")
+    said = len(zombie.log.read_text())
+    zombie.go("C7").signal(signal.SIGCONT)
+    zombie.held("C7")
+    assert "aggregate.assigned" not in zombie.log.read_text()[said:], "it told what was decided in its old life"
+    zombie.go()
+    check_all(world, zombie, successor)
