@@ -6,7 +6,7 @@ BIN := .venv/bin
 ARGS ?=
 SYSTEM := chromium prometheus prometheus-alertmanager
 
-.PHONY: help venv system demo demo-faults up test bench scoreboard fuzz check format kafka clean
+.PHONY: help venv system demo demo-faults up test faults mutants bench scoreboard fuzz check format kafka clean
 
 help: ## Explain all of this
 	@echo "driftline: make TARGET [ARGS=\"...\"]"
@@ -50,6 +50,12 @@ system: ## Debian packages that a few tests look at driftline through (needs roo
 
 test: venv system ## Every test, on real Kafka (BROKER=docker: on the official images)
 	$(BIN)/pytest $(ARGS)
+
+faults: venv ## Kill, stop, delay and cut off what counts, on a million events each: docs/faults.json (about 15 minutes)
+	$(BIN)/python tests/faults/run.py $(ARGS)
+
+mutants: venv ## Break stage 1 in known ways, and see the fault tests fail (about 5 minutes)
+	$(BIN)/python tests/faults/mutants.py $(ARGS)
 
 bench: venv ## Speed, latency, memory and recovery beside other frameworks: benchmarks/results.json (about an hour)
 	$(BIN)/python -m benchmarks $(ARGS)

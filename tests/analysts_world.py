@@ -134,6 +134,10 @@ def _events(warehouse: Warehouse) -> None:
                     }
                     label["event_time"] = at + timedelta(hours=1 + i % 7)
                     outcomes.append(row(tables.RAW_OUTCOMES, {**common, **label}))
+                if i == 1 and number == 0:
+                    # A label of nobody.
+                    stray = {"prediction_id": f"{partition}-never", "offset": 200_000}
+                    outcomes.append(row(tables.RAW_OUTCOMES, {**common, **label, **stray}))
                 if i == 1:
                     label |= {
                         "verdict": "correction",

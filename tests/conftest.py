@@ -189,7 +189,11 @@ def analysts(clickhouse_url: str) -> Iterator[Client]:
 
 @pytest.fixture
 def make_world(
-    kafka: str, clickhouse_url: str, tmp_path: Path, request: pytest.FixtureRequest
+    kafka: str,
+    clickhouse_url: str,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    record_property: Callable[[str, object], None],
 ) -> Iterator[Callable[..., Any]]:
     """Makes a ``faults_world.World`` with settings of its own, given by name; it ends with the test."""
     from faults_world import World
@@ -204,6 +208,8 @@ def make_world(
     yield make
     for world in made:
         world.close()
+        for what, value in world.summary().items():
+            record_property(what, value)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class Role:
             )
         self._steps: queue.Queue[str] = queue.Queue()
         self._started = False
+        self._ending = False
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -90,6 +91,7 @@ class Role:
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal; after SIGKILL wait for its end."""
+        self._ending |= number in (signal.SIGKILL, signal.SIGTERM)
         self.process.send_signal(number)
         if number == signal.SIGKILL:
             self.process.wait(30)
@@ -100,7 +102,9 @@ class Role:
 
     def alive(self) -> None:
         """Fail when it has ended by itself."""
-        assert self.process.poll() is None, f"{self.name} ended with {self.process.returncode}:\n{self.tail()}"
+        assert self._ending or self.process.poll() is None, (
+            f"{self.name} ended with {self.process.returncode}:\n{self.tail()}"
+        )
 
     def close(self) -> None:
         """End it, however it is."""
@@ -115,7 +119,26 @@ class Role:
 class World:
     """An installation, its roles, and how much of a load has been fed to it."""
 
-    def __init__(self, kafka: str, clickhouse_url: str, name: str, folder: Path, **options: Any) -> None:
+    def __init__(
+        self,
+        kafka: str,
+        clickhouse_url: str,
+        name: str,
+        folder: Path,
+        *,
+        load: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        """Make topics, database and load.
+
+        Args:
+            kafka: bootstrap servers.
+            clickhouse_url: of the server.
+            name: of the scenario; no other test may have it.
+            folder: for logs.
+            load: of its shape, what is not as usual.
+            options: settings that are not as usual.
+        """
         usual: dict[str, Any] = {"source_partitions": 4, "checkpoint_seconds": 0.3, "session_timeout_ms": 1_000}
         self.settings = Settings(
             bootstrap_servers=kafka,
@@ -128,7 +151,8 @@ class World:
         self.folder = folder
         self.warehouse: Warehouse = prepare(self.settings, patience=60)
         self.producer = Producer(self.settings.producer(**{"queue.buffering.max.messages": 1_000_000}))
-        self.load = Load(Shape(events=EVENTS, seed=SEED, partitions=self.settings.source_partitions))
+        partitions = self.settings.source_partitions
+        self.load = Load(Shape(**{"events": EVENTS, "seed": SEED, "partitions": partitions} | dict(load or {})))
         self.oracle = Oracle(self.load)
         self.fed = 0
         self.sent_besides = 0
@@ -224,6 +248,21 @@ class World:
         """How many records lie past the last checkpoint."""
         return self.fed + self.sent_besides - self.committed()
 
+    def hold(self, role: Role, step: str, after: float) -> None:
+        """Start an aggregator and hold it at a step of the first checkpoint that it makes of its own.
+
+        Args:
+            role: that waits to be told to go.
+            step: ``C0`` to ``C7``. An owner repeats C5 to C7 of the checkpoint before it when it is assigned; those
+                are passed by.
+            after: share of the first phase that is sent meanwhile.
+        """
+        role.go("C0")
+        self.feed(after)
+        role.held("C0")
+        if step != "C0":
+            role.go(step).held(step)
+
     def kill(self, *roles: Role, why: str) -> None:
         """SIGKILL, when enough lies past the last checkpoint: each is frozen where it is, and the log grows until then.
 
@@ -276,6 +315,8 @@ class World:
         """Ask until the answer is true, and return it; fail with the logs when it does not become so."""
         deadline = time.monotonic() + seconds
         while not (answer := found()):
+            for role in self._roles:
+                role.alive()
             if time.monotonic() > deadline:
                 logs = "\n".join(f"--- {role.log.name}\n{role.tail()}" for role in self._roles[-3:])
                 raise AssertionError(f"not within {seconds:g} s: {what}\n{logs}")
@@ -298,6 +339,10 @@ class World:
                     last = message.offset() or 0
         reader.close()
         return found
+
+    def summary(self) -> dict[str, object]:
+        """What a record of the run says about it."""
+        return {"events": len(self.load), "seed": self.load.shape.seed, "kills": json.dumps(self.kills)}
 
     def close(self) -> None:
         """End everything."""

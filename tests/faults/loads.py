@@ -84,7 +84,7 @@ class Shape:
     models: int = 3
     windows: int = 12
     duplicates: float = 0.05
-    slow: float = 0.03
+    slow: float = 0.1
 
     @property
     def names(self) -> list[str]:

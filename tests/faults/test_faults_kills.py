@@ -37,12 +37,16 @@ def test_nothing_fails(world: World) -> None:
 def test_killed_between_every_two_steps(world: World) -> None:
     monitor = world.role("monitor").go()
     following = world.role("aggregate")
-    for number in range(8):
+    # Those after the decision first: what is killed before it then has something to take up.
+    for number, step in enumerate(("C4", "C5", "C6", "C7", "C0", "C1", "C2", "C3")):
         victim, following = following, world.role("aggregate")
-        victim.go(f"C{number}")
-        world.feed(0.1 + 0.1 * number)
-        victim.held(f"C{number}")
-        world.kill(victim, why=f"C{number}")
+        world.hold(victim, step, 0.1 + 0.1 * number)
+        world.kill(victim, why=step)
+        if step == "C4":
+            # Its successor repeats what was decided, and dies of that too.
+            victim, following = following, world.role("aggregate")
+            victim.go("C5").held("C5")
+            world.kill(victim, why="C5, repeated")
     following.go()
     world.finish()
     check_everything(world)

@@ -13,11 +13,8 @@ REFUSED = ("Unknown member", "UNKNOWN_MEMBER_ID", "Specified group generation id
 def asleep(world: World, step: str) -> tuple[Role, Role]:
     """A zombie held in its second checkpoint, its session over, and the one that has taken its partitions."""
     zombie, successor = world.role("aggregate"), world.role("aggregate")
-    zombie.go("C0")
-    world.feed(0.2)
-    for held, then in (("C0", "C7"), ("C7", step)):
-        zombie.held(held)
-        zombie.go(then)
+    world.hold(zombie, "C7", 0.2)
+    zombie.go(step)
     world.feed(0.4)
     zombie.held(step)
     zombie.signal(signal.SIGSTOP)
