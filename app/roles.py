@@ -42,27 +42,45 @@ class Process:
         return Waiting(stop=self.stop, told=self.observer.waited)
 
 
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
 def aggregate(process: Process) -> None:
     """Stage 1: decode, validate, dedupe, join and sketch events, in numbered checkpoints."""
     import os
     import uuid
 
+    from app import breakers
+    from app.offsets.restore import refuse
+    from app.offsets.words import refusal
     from streams import aggregate as stage
+    from streams.aggregate.breaker import BreakerOpen
 
-    warehouse = wiring.prepare(process.settings, waiting=process.waiting)
+    settings, stop = process.settings, process.stop
+    warehouse = wiring.prepare(settings, waiting=process.waiting)
+    if problems := refuse(settings, warehouse, now=_now_ms):
+        raise SystemExit(refusal(problems))
 
     def owner_id() -> str:
         # Tells one assignment's checkpoints from another's; never part of a result.
         return f"{os.getpid()}-{uuid.uuid4().hex}"
 
-    stage.run(
-        process.settings,
-        warehouse,
-        now=time.monotonic,
-        owner_id=owner_id,
-        stop=process.stop,
-        observer=process.observer,
-    )
+    breakers.wait(warehouse, stop)
+    while not stop.is_set():
+        try:
+            stage.run(
+                settings,
+                warehouse,
+                now=time.monotonic,
+                owner_id=owner_id,
+                stop=stop,
+                observer=process.observer,
+            )
+        except BreakerOpen as found:
+            log.error("aggregate.breaker_open", topic=found.topic, why=str(found))
+            breakers.write(warehouse, breakers.Breaker(found.topic, "open", str(found), _now_ms()))
+            breakers.wait(warehouse, stop)
 
 
 def monitor(process: Process) -> None:

@@ -189,7 +189,8 @@ def ensure_topics(
         f"topic {settings.topic(name)} has {len(found[settings.topic(name)].partitions)} partitions, "
         f"declared are {settings.partitions(name)}; "
         + (
-            f"set DRIFTLINE_SOURCE_PARTITIONS={len(found[settings.topic(name)].partitions)}"
+            f"set DRIFTLINE_SOURCE_PARTITIONS={len(found[settings.topic(name)].partitions)}; "
+            "when events were counted already, driftline offsets show says what that costs"
             if not TOPICS[name].partitions
             else "delete it while driftline is stopped; it is made again"
         )

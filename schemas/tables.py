@@ -256,6 +256,21 @@ DELIVERIES = Table(
     },
 )
 
+SOURCE_TOPICS = Table(
+    "source_topics",
+    {"topic": "String", "id": "String", "partitions": "UInt16", "accepted_at": "DateTime64(3, 'UTC')"},
+)
+
+BREAKERS = Table(
+    "breakers",
+    {
+        "topic": "LowCardinality(String)",
+        "state": "LowCardinality(String)",
+        "why": "String",
+        "at": "DateTime64(3, 'UTC')",
+    },
+)
+
 TABLES: tuple[Table, ...] = (
     RAW_PREDICTIONS,
     RAW_OUTCOMES,
@@ -273,4 +288,6 @@ TABLES: tuple[Table, ...] = (
     PAIRED_WINDOWS,
     AUDIT,
     DELIVERIES,
+    SOURCE_TOPICS,
+    BREAKERS,
 )

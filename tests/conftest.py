@@ -202,7 +202,8 @@ def make_world(
     name = re.sub(r"\W+", "_", request.node.name.removeprefix("test_")).strip("_")[:60]
 
     def make(**options: Any) -> World:
-        made.append(World(kafka, options.pop("clickhouse_url", clickhouse_url), name, tmp_path, **options))
+        bootstrap, url = options.pop("kafka", kafka), options.pop("clickhouse_url", clickhouse_url)
+        made.append(World(bootstrap, url, name, tmp_path, **options))
         return made[-1]
 
     yield make

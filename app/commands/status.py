@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from app import overview, wiring
+from app import breakers, overview, wiring
 from app.commands.common import PATIENCE, answering, plainly
 from app.names import pick_model
 from app.status import Lag
@@ -20,6 +20,7 @@ def run(model: str, *, as_json: bool) -> None:
         warehouse = wiring.open_warehouse(settings, patience=PATIENCE)
         lines = overview.lines(warehouse)
         beside = [] if model else overview.others(warehouse, lines)
+        stopped = [breaker for breaker in breakers.breakers(warehouse) if breaker.state == "open"]
         if model:
             key = pick_model((line.key for line in lines), model)
             lines = [line for line in lines if line.key == key]
@@ -28,9 +29,12 @@ def run(model: str, *, as_json: bool) -> None:
         follower.close()
     now = to_ms(datetime.now(UTC))
     if as_json:
-        json.dump(overview.as_json(lines, lag, beside), sys.stdout)
+        json.dump(overview.as_json(lines, lag, beside) | {"breakers_open": [b.topic for b in stopped]}, sys.stdout)
         sys.stdout.write("\n")
     elif model:
         overview.show_model(lines[0], lag, Console(highlight=False, markup=False, emoji=False), now)
     else:
         overview.show(lines, lag, Console(highlight=False, markup=False, emoji=False), now, beside)
+    if not as_json:
+        for breaker in stopped:
+            print(f"\nstage 1 has stopped reading: {breaker.why}")

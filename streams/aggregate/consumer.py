@@ -240,7 +240,7 @@ class Member:
         self._forget_deleted()
         for rows, dead in self._judge.judge(batches, self._states, self._work, self._now()):
             progress = int((rows.kind == PROGRESS).sum())
-            self._breaker.count(rows.topic, len(rows) - progress, len(dead))
+            self._breaker.count(rows.topic, len(rows) - progress, dead)
             self._books.count(rows, dead)
 
     def _forget_deleted(self) -> None:
