@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from retrain.baseline import build_reference
 from schemas.models import ModelRecord
-from schemas.spec import Model, RawSpec
+from schemas.spec import Model
 from schemas.windows import from_ms, to_ms
 
 NAMESPACE = "bench"
@@ -86,7 +87,7 @@ def shapes(models: int, **given: Any) -> list[Shape]:
 
 def record(shape: Shape) -> ModelRecord:
     """The model's document with a reference made of its own templates: bins, categories and segments as a real one."""
-    columns = _draw(shape)
+    drawn = columns(shape)
     features = [{"name": name, "kind": "number"} for name in shape.number_names()]
     features += [{"name": name, "kind": "string"} for name in shape.string_names()]
     document: dict[str, Any] = {
@@ -102,7 +103,7 @@ def record(shape: Shape) -> ModelRecord:
                 "allowed_lateness": "PT10M",
                 "label_horizon": "P40D",
             },
-            "raw": _raw(shape.raw_features),
+            "raw": {"features": shape.raw_features},
         },
     }
     first = ModelRecord.first(Model.model_validate(document))
@@ -111,22 +112,19 @@ def record(shape: Shape) -> ModelRecord:
         spec,
         event_time=START - spec.grid().width * (1 + np.arange(shape.templates) % 8),
         features={
-            **{name: pa.array(columns.numbers[:, i] / _UNIT) for i, name in enumerate(shape.number_names())},
-            **{name: pa.array(columns.strings[i]) for i, name in enumerate(shape.string_names())},
+            **{name: pa.array(drawn.numbers[:, i] / _UNIT) for i, name in enumerate(shape.number_names())},
+            **{name: pa.array(drawn.strings[i]) for i, name in enumerate(shape.string_names())},
         },
-        segments={"land": pa.array(columns.strings[0])},
-        scores={POSITIVE: pa.array(columns.scores)},
-        label=pa.array([POSITIVE if positive else "paid" for positive in columns.positive]),
+        segments={"land": pa.array(drawn.strings[0])},
+        scores={POSITIVE: pa.array(drawn.scores)},
+        label=pa.array([POSITIVE if positive else "paid" for positive in drawn.positive]),
     )
     return first.next(reference=reference, effective_from=0, cause_id="")
 
 
-def _raw(features: bool) -> dict[str, Any]:
-    """``spec.raw`` of a model whose raw rows keep the features, or ids only."""
-    return {"features": features} if "features" in RawSpec.model_fields else {}
+class Columns(NamedTuple):
+    """Features (numbers in units of 1/1024), scores, labels and latencies, by template."""
 
-
-class _Columns(NamedTuple):
     numbers: Any
     strings: list[list[str]]
     scores: Any
@@ -135,12 +133,13 @@ class _Columns(NamedTuple):
 
 
 @cache
-def _draw(shape: Shape) -> _Columns:
+def columns(shape: Shape) -> Columns:
+    """What the templates of a model are made of; a row is a template."""
     random = np.random.default_rng(shape.number)
     rows = shape.templates
     values = [_STRINGS[i % len(_STRINGS)] for i in range(shape.strings)]
     scores = np.round(random.random(rows), 4)
-    return _Columns(
+    return Columns(
         numbers=random.integers(0, _UNIT * 100, (rows, shape.numbers)),
         strings=[[known[code] for code in random.integers(0, len(known), rows)] for known in values],
         scores=scores,
@@ -152,18 +151,18 @@ def _draw(shape: Shape) -> _Columns:
 @cache
 def templates(shape: Shape) -> list[Template]:
     """The templates of a model's events."""
-    columns = _draw(shape)
+    drawn = columns(shape)
     found = []
     for row in range(shape.templates):
-        numbers = (columns.numbers[row] / _UNIT).tolist()
+        numbers = (drawn.numbers[row] / _UNIT).tolist()
         parts = [f'"{name}":{value!r}' for name, value in zip(shape.number_names(), numbers, strict=True)]
-        parts += [f'"{name}":"{columns.strings[i][row]}"' for i, name in enumerate(shape.string_names())]
+        parts += [f'"{name}":"{drawn.strings[i][row]}"' for i, name in enumerate(shape.string_names())]
         tail = (
             f'","features":{{{",".join(parts)}}},"prediction":"{POSITIVE}",'
-            f'"scores":{{"{POSITIVE}":{columns.scores[row]}}},"latency_ms":{columns.latencies[row]},'
-            f'"segments":{{"land":"{columns.strings[0][row]}"}}}}'
+            f'"scores":{{"{POSITIVE}":{drawn.scores[row]}}},"latency_ms":{drawn.latencies[row]},'
+            f'"segments":{{"land":"{drawn.strings[0][row]}"}}}}'
         )
-        found.append(Template(tail.encode(), int(columns.numbers[row, 0]), bool(columns.positive[row])))
+        found.append(Template(tail.encode(), int(drawn.numbers[row, 0]), bool(drawn.positive[row])))
     return found
 
 
@@ -185,10 +184,13 @@ class Maker:
         self._keys = [f"{NAMESPACE}/{shape.name}/p".encode() for shape in models]
         self._labels = [b'","label":"paid"}', b'","label":"%s"}' % POSITIVE.encode()]
 
+    def key(self, number: int) -> bytes:
+        """Kafka key of an event; its id is what comes after the last slash."""
+        return b"%s%09d" % (self._keys[number % len(self._keys)], number)
+
     def keys(self, first: int, last: int) -> list[bytes]:
         """Kafka keys of the events ``first`` to ``last`` (not included)."""
-        count = len(self._keys)
-        return [b"%s%09d" % (self._keys[n % count], n) for n in range(first, last)]
+        return [self.key(number) for number in range(first, last)]
 
     def predictions(self, first: int, times: Sequence[bytes]) -> Iterator[bytes]:
         """JSON (363 to 430 bytes with 10 features) of the events from ``first`` on, at these event times."""
@@ -222,12 +224,17 @@ def clock(at: int) -> bytes:
     return from_ms(at).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
 
 
-def spread(first: int, last: int, events: int, span: int) -> list[bytes]:
-    """Event times of the events ``first`` to ``last`` of ``events`` over ``span`` ms, out of order by up to 4 s."""
+def times(first: int, last: int, events: int, span: int) -> NDArray[np.int64]:
+    """Event times (ms) of the events ``first`` to ``last`` of ``events`` over ``span``, out of order by up to 4 s."""
     numbers = np.arange(first, last)
-    seconds = START // 1000 + numbers * span // (1000 * events) + numbers * 7 % 5
-    written = {int(at): clock(int(at) * 1000) for at in np.unique(seconds)}
-    return [written[at] for at in seconds.tolist()]
+    return (START // 1000 + numbers * span // (1000 * events) + numbers * 7 % 5) * 1000
+
+
+def spread(first: int, last: int, events: int, span: int) -> list[bytes]:
+    """The same as they are written."""
+    at = times(first, last, events, span)
+    written = {int(each): clock(int(each)) for each in np.unique(at)}
+    return [written[each] for each in at.tolist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,10 +269,10 @@ def truth(models: Sequence[Shape], events: int, every: int = 0, labelled_from: i
     """
     found = {}
     for place, shape in enumerate(models):
-        columns = _draw(shape)
+        drawn = columns(shape)
         mine = np.arange(len(range(place, events, len(models))))
         late_enough = mine * len(models) + place >= labelled_from
         pairs = mine[(mine % every == 0) & late_enough] % shape.templates if every else mine[:0]
-        total = int(columns.numbers[mine % shape.templates, 0].sum())
-        found[shape.name] = Truth(len(mine), total, len(pairs), int(columns.positive[pairs].sum()))
+        total = int(drawn.numbers[mine % shape.templates, 0].sum())
+        found[shape.name] = Truth(len(mine), total, len(pairs), int(drawn.positive[pairs].sum()))
     return found

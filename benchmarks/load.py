@@ -110,11 +110,13 @@ def promise(producer: Producer, topic: str, maker: Maker, at: int) -> None:
     producer.flush()
 
 
-def send(producer: Producer, topic: str, body: bytes, key: bytes, place: int, told: Any = None) -> None:
+def send(
+    producer: Producer, topic: str, body: bytes, key: bytes, place: int, told: Any = None, headers: Any = None
+) -> None:
     """Hand over a message, waiting for room."""
     while True:
         try:
-            producer.produce(topic, body, key, place, on_delivery=told)
+            producer.produce(topic, body, key, place, on_delivery=told, headers=headers)
             return
         except BufferError:
             producer.poll(0.05)
@@ -165,7 +167,7 @@ class Load:
         return Sent(sent, outcomes, seconds, behind)
 
     def _labels(self, numbers: list[int], text: bytes) -> int:
-        keys = [self._maker.keys(n, n + 1)[0] for n in numbers]
+        keys = [self._maker.key(n) for n in numbers]
         self._batch(1, numbers, keys, self._maker.outcomes(numbers, [text] * len(numbers)))
         return len(numbers)
 

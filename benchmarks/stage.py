@@ -39,7 +39,7 @@ class Sample:
 class Round:
     """From the first counted event to the last."""
 
-    events: int
+    events: float
     cpu: float
     wall: float
     resident: int

@@ -15,6 +15,9 @@ from compose.statements import Insert, quoted, result_format, split_insert
 
 # chDB's defaults that differ from a server's.
 _AS_A_SERVER = {"implicit_select": "0", "allow_introspection_functions": "0"}
+_STATEMENT_CHARACTERS = 50_000
+"""Well below ``max_query_size``, which is in bytes (262,144 by default)."""
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CODE = re.compile(r"Code: (\d+)\. DB::(?:NetException|Exception): ")
 
@@ -188,7 +191,13 @@ def _set(connection: Any, settings: Mapping[str, str]) -> None:
             raise QueryError(f"Code: 115. DB::Exception: Unknown setting {name!r}. (UNKNOWN_SETTING)", 115)
     # `readonly` last: it forbids to set anything after it.
     ordered = sorted({**_AS_A_SERVER, **settings}.items(), key=lambda item: item[0] == "readonly")
-    connection.query("SET " + ", ".join(f"{name} = {quoted(value)}" for name, value in ordered))
+    statement = "SET " + ", ".join(f"{name} = {quoted(value)}" for name, value in ordered)
+    if len(statement) > _STATEMENT_CHARACTERS:
+        # A server is told its parameters beside the statement, whose length alone is limited; here they are one.
+        connection.query(f"SET max_query_size = {4 * len(statement)}")
+        if "max_query_size" not in settings:
+            statement += ", max_query_size = DEFAULT"
+    connection.query(statement)
 
 
 def _reset(connection: Any, settings: Mapping[str, str]) -> None:

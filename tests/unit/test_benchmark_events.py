@@ -3,10 +3,14 @@
 import json
 from collections import Counter, defaultdict
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.events import DAY_MS, START, Maker, Truth, labelled, record, shapes, spread, truth
+from benchmarks.aggregate_columnar import ROWS, batch
+from benchmarks.events import DAY_MS, START, Maker, Truth, labelled, record, shapes, spread, times, truth
+from schemas.columnar import bodies, read
+from schemas.events import MAX_EVENT_BYTES
 from streams.aggregate.routing import partitions_of
 
 
@@ -52,6 +56,18 @@ def test_an_outcome_has_the_key_and_so_the_partition_of_its_prediction() -> None
     keys = [f"{e['namespace']}/{e['model']}/{e['prediction_id']}".encode() for e in events]
     assert keys == maker.keys(0, 30)
     assert set(partitions_of(maker.keys(0, 400), 4).tolist()) == {0, 1, 2, 3}
+
+
+def test_a_batch_is_the_same_events() -> None:
+    models, count = shapes(2), 2 * ROWS
+    maker, shape = Maker(models), models[1]
+    numbers = np.arange(1, count, 2)
+    ids = [maker.key(n).rsplit(b"/", 1)[1].decode() for n in numbers.tolist()]
+    body = batch(shape, ids, times(0, count, count, DAY_MS)[numbers], numbers // 2 % shape.templates)
+    events = list(maker.predictions(0, spread(0, count, count, DAY_MS)))
+    assert [json.loads(row) for row in bodies(read("predictions", body))] == [json.loads(row) for row in events[1::2]]
+    assert len(ids) == ROWS
+    assert len(body) < MAX_EVENT_BYTES
 
 
 def test_event_times_go_on_over_the_whole_span_and_are_out_of_order_by_seconds_only() -> None:
