@@ -138,3 +138,15 @@ def cloud_event_headers(kind: Kind, namespace: str, model: str, body: bytes) -> 
         ("ce_id", hashlib.sha256(body).hexdigest()[:32].encode()),
         ("content-type", b"application/json"),
     ]
+
+
+def batch_headers(
+    topic: Literal["predictions", "outcomes"], namespace: str, model: str, value: bytes, *, cloud_events: bool
+) -> list[tuple[str, bytes]]:
+    """Headers of a batch (docs/batches.md): what it is, and on demand CloudEvents attributes."""
+    kind = ("content-type", b"application/vnd.apache.arrow.stream")
+    if not cloud_events:
+        return [kind]
+    one: Kind = "prediction" if topic == "predictions" else "outcome"
+    attributes = dict(cloud_event_headers(one, namespace, model, value))
+    return [*(attributes | {"ce_type": f"io.driftline.{topic}.v1+arrow".encode()} | dict([kind])).items()]

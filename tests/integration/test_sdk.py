@@ -13,6 +13,8 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from driftline import Emitter, NotDecided, Router
 
 from app import wiring
+from schemas import columnar
+from schemas.columnar import bodies
 from schemas.events import SOURCE_EVENTS, Progress
 from schemas.settings import Settings
 from schemas.topics import TopicName
@@ -64,6 +66,27 @@ def test_an_outcome_lands_in_the_partition_of_its_prediction_by_murmur2(settings
         messages = read(settings, topic)
         events = [msgspec.json.decode(message.value() or b"", type=kind) for message in messages]
         assert {event.prediction_id: m.partition() for event, m in zip(events, messages, strict=True)} == expected
+
+
+def test_batches_land_in_the_partitions_of_their_rows(settings: Settings) -> None:
+    emitter = Emitter(settings.kafka(), "team", "model", topic_prefix=settings.topic_prefix, batches="always")
+    names = [f"order-{n}" for n in range(5_000)]
+    for name in names:
+        emitter.prediction(name, version="1", event_time=NOON, features={"a": 1.5, "b": None}, scores={"yes": 0.5})
+        emitter.outcome(name, event_time=NOON, label="yes")
+    assert emitter.close(30) == 0
+    assert emitter.stats().delivered == 10_000
+    keys = {name: f"team/model/{name}".encode() for name in names}
+    expected = {name: (murmur2(key) & 0x7FFFFFFF) % settings.source_partitions for name, key in keys.items()}
+    for topic, kind in SOURCE_EVENTS.items():
+        messages = read(settings, topic)
+        assert len(messages) < 500
+        found = {
+            msgspec.json.decode(body, type=kind).prediction_id: message.partition()
+            for message in messages
+            for body in bodies(columnar.read(topic, message.value() or b""))
+        }
+        assert found == expected
 
 
 def test_progress_comes_after_the_events_in_every_partition(settings: Settings) -> None:
