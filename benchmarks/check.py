@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 import typer
 
 from app.check.compare import codes, sketch_of
-from benchmarks.measure import Result, machine, result
+from benchmarks.measure import ROOT, Root, Rounds, report, result
 from benchmarks.window import FEATURES, SEGMENTS, window_seconds
 from detectors import two_samples
 from detectors.column import sketch_codes
@@ -43,8 +42,8 @@ def main(
     rows: Annotated[
         int, typer.Option(min=1_000, help="Rows of each sample, of 7 numbers and 3 categories.")
     ] = 1_000_000,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of ours, of which the median counts.")] = 7,
-    root: Annotated[Path, typer.Option(help="Folder of the peers' environments and files.")] = Path("var/bench"),
+    rounds: Rounds = 7,
+    root: Root = ROOT,
     peers: Annotated[bool, typer.Option(help="Install and run the other tools, on the same rows.")] = True,
     out: Annotated[Path, typer.Option(help="Put the results into this JSON.")] = HERE / "check.json",
 ) -> None:
@@ -67,27 +66,16 @@ def main(
     theirs = _peers(root, before, after, rows) if peers else {}
     unit = "rows/s of 10 columns"
     windows = [1000 * seconds for seconds in window_seconds(rounds)]
-    _write(
+    report(
         [
-            result("check_codes", rates["codes"], unit, theirs),
-            result("check_strings", rates["strings"], unit, theirs),
-            result("check_reference", rates["reference"], unit, {}),
-            result(f"window_{FEATURES}_features_{SEGMENTS}_segments", windows, "ms of CPU", {}),
-            *(result(f"check_peer_{name}", values, unit, {}) for name, values in theirs.items()),
+            result("check_codes", rates["codes"], unit, theirs, rows),
+            result("check_strings", rates["strings"], unit, theirs, rows),
+            result("check_reference", rates["reference"], unit, events=rows),
+            result(f"window_{FEATURES}_features_{SEGMENTS}_segments", windows, "ms of CPU"),
+            *(result(f"check_peer_{name}", values, unit, events=rows) for name, values in theirs.items()),
         ],
         out,
-        rows,
     )
-
-
-def _write(results: list[Result], out: Path, rows: int) -> None:
-    """Print a line a result, and write them with the machine that they are of."""
-    for found in results:
-        versus = ", ".join(f"{peer} x{ratio:.1f}" for peer, ratio in found.versus.items())
-        value = f"{found.value:,.0f}" if found.value >= 1_000 else f"{found.value:.3g}"
-        print(f"{found.name:<32} {value:>12} {found.unit:<22} spread {found.spread:.0%}  {versus}".rstrip())
-    body = {"machine": machine(), "rows": rows, "results": [asdict(found) for found in results]}
-    out.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
 
 
 def samples(rows: int, seed: int, *, moved: bool = False) -> Columns:

@@ -39,7 +39,7 @@ class Unusable(ValueError):
     """The reference cannot be cut as it is asked for."""
 
 
-def cut(rows: int, times: Ints | None, span: int | None, *, width: int | None = None) -> Blocks:
+def cut(rows: int, times: Ints | None, span: int | None, *, width: int | None = None, least: int = HOUR) -> Blocks:
     """Blocks about as long as the rows that are compared with them, since a longer time averages more away.
 
     Args:
@@ -47,6 +47,7 @@ def cut(rows: int, times: Ints | None, span: int | None, *, width: int | None = 
         times: of its rows in ms since the epoch; None: not known, and the halves are those of the file.
         span: how long the current rows last, in ms; None: not known.
         width: of a block in ms, where its owner knows better.
+        least: a width that is used as well, and shorter ones are not: that of the model's windows.
 
     Raises:
         Unusable: a width is asked for, and there are no times, or only one block of it.
@@ -60,8 +61,9 @@ def cut(rows: int, times: Ints | None, span: int | None, *, width: int | None = 
     first = int(times.min()) // DAY * DAY
     length = int(times.max()) - first + 1
     if width is None:
-        wanted = DAY if span is None else max(span, HOUR)
-        fitting = [known for known in _NAMES if _ABOUT * known <= wanted and length >= _ABOUT * LEAST * known]
+        widths = sorted({least, *(known for known in _NAMES if known > least)})
+        wanted = max(least, DAY if span is None else span)
+        fitting = [known for known in widths if _ABOUT * known <= wanted and length >= _ABOUT * LEAST * known]
         if not fitting:
             ranks = np.argsort(np.argsort(times, kind="stable"), kind="stable")
             return Blocks(ranks.astype(np.int64) * 2 // rows, 2, "its earlier and its later half", True)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from app.check.blocks import Blocks, Unusable, cut
+from app.check.blocks import HOUR, Blocks, Unusable, cut
 from app.check.compare import Compared, compared
 from app.check.inputs import Inputs, Reading, Sample, read
 from app.table import TableError
@@ -57,7 +57,8 @@ def check(
     """
     inputs = read(reference, current, spec, how)
     try:
-        blocks = cut(inputs.reference.rows, inputs.reference.times, inputs.current.span, width=width)
+        least = HOUR if spec is None else spec.grid().width
+        blocks = cut(inputs.reference.rows, inputs.reference.times, inputs.current.span, width=width, least=least)
     except Unusable as wrong:
         raise TableError(f"{reference}: {wrong}") from None
     found = compared(inputs, blocks, min_shift=min_shift)

@@ -222,5 +222,7 @@ def test_a_width_that_is_asked_for_is_used_or_refused() -> None:
     times = np.arange(10) * DAY
     assert cut(10, times, None, width=2 * DAY).n == 5
     assert cut(10, times, None, width=WEEK).name == "2 weeks"
+    assert cut(1000, np.arange(1000) * HOUR, 5 * HOUR, least=6 * HOUR).name == "167 blocks of 6 h"
+    assert cut(1000, np.arange(1000) * HOUR, 8 * DAY, least=6 * HOUR).name == "6 weeks"
     with pytest.raises(Unusable, match="one block only"):
         cut(10, times, None, width=20 * DAY)
