@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import faust
 
@@ -51,12 +53,45 @@ def create_app(settings: Settings, role: str) -> faust.App:
     )
 
 
-async def serve(app: faust.App, *, busy: asyncio.Lock, stop: threading.Event, observer: Observer) -> None:
-    """Run an app until ``stop`` is set; then let it finish and acknowledge the message that it is at.
+class InHand:
+    """The messages that an app's agents are at; a stop waits for them, and lets no other begin."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+        self._closed = False
+
+    async def each(self, stream: Any) -> AsyncIterator[Any]:
+        """The events of a stream, each acknowledged when the body of the loop is through with it.
+
+        Faust itself acknowledges also when an agent is cancelled in the middle of a message: a stop would lose it.
+        """
+        stream.enable_acks = False
+        async for event in stream.events():
+            if self._closed:
+                await asyncio.Event().wait()  # until the stop cancels the agent
+            self._count += 1
+            self._none.clear()
+            yield event
+            await stream.ack(event)
+            self._count -= 1
+            if not self._count:
+                self._none.set()
+
+    async def finish(self, seconds: float) -> None:
+        """Let no other message begin, and wait for those that have."""
+        self._closed = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._none.wait(), seconds)
+
+
+async def serve(app: faust.App, *, in_hand: InHand, stop: threading.Event, observer: Observer) -> None:
+    """Run an app until ``stop`` is set; then let it finish and acknowledge the messages that it is at.
 
     Args:
         app: with its agents.
-        busy: held by an agent while it works on a message.
+        in_hand: through which the agents get their messages.
         stop: ends it.
         observer: told that the loop turns, whether partitions are assigned, and how far behind they are.
 
@@ -83,9 +118,7 @@ async def serve(app: faust.App, *, busy: asyncio.Lock, stop: threading.Event, ob
                 observer.lag(_lag(app))
             looks += 1
             await asyncio.sleep(_LOOK_SECONDS)
-        # Kept until the end: no agent begins another message.
-        with suppress(TimeoutError):
-            await asyncio.wait_for(busy.acquire(), _FINISH_SECONDS)
+        await in_hand.finish(_FINISH_SECONDS)
     finally:
         await app.stop()
     if not stop.is_set():

@@ -1,7 +1,8 @@
 """Stage 4, the rollout: a Faust app around the state machine. Reports and candidates are doorbells.
 
-Safe subset of Faust: ``stream.events()``, no tables, nothing raises inside an agent. A doorbell is acknowledged only
-after everything that it made possible is recorded and told; so what a killed process left is rung again.
+Safe subset of Faust: one event after the other (``bus.apps.InHand``), no tables, nothing raises inside an agent. A
+doorbell is acknowledged only after everything that it made possible is recorded and told; so what a killed process left
+is rung again.
 """
 
 import asyncio
@@ -31,9 +32,13 @@ _PATIENCE_SECONDS = 10.0
 
 
 def create_app(
-    settings: Settings, warehouse: Warehouse, store: Store, busy: asyncio.Lock, observer: Observer | None = None
+    settings: Settings,
+    warehouse: Warehouse,
+    store: Store,
+    in_hand: bus.apps.InHand,
+    observer: Observer | None = None,
 ) -> faust.App:
-    """The app with its two agents, which hold ``busy`` while they work; not started.
+    """The app with its two agents; not started.
 
     Raises:
         CredentialsError: the owner's Kafka options cannot be used for Faust.
@@ -44,17 +49,17 @@ def create_app(
     # A doorbell is answered for as long as it takes; a call that gives up soon lets a stop be heard in between.
     impatient = warehouse.impatient(_PATIENCE_SECONDS)
     told = observer or Observer()
-    bell = _Bell(Decider(settings, impatient, store), _teller(app, settings, impatient, told), busy)
+    bell = _Bell(Decider(settings, impatient, store), _teller(app, settings, impatient, told))
 
     @app.agent(reports, name="rollout.reports")
     async def on_report(stream: Any) -> None:
-        async for event in stream.events():
+        async for event in in_hand.each(stream):
             await bell.ring(event.value, Report)
             told.messages("reports")
 
     @app.agent(candidates, name="rollout.candidates")
     async def on_candidate(stream: Any) -> None:
-        async for event in stream.events():
+        async for event in in_hand.each(stream):
             await bell.ring(event.value, Candidate)
             told.messages("candidates")
 
@@ -86,10 +91,10 @@ def _teller(
 class _Bell:
     """What a doorbell sets off, one at a time."""
 
-    def __init__(self, decider: Decider, tell: Callable[[Outbox], Awaitable[None]], busy: asyncio.Lock) -> None:
+    def __init__(self, decider: Decider, tell: Callable[[Outbox], Awaitable[None]]) -> None:
         self._decider = decider
         self._tell = tell
-        self._lock = busy
+        self._lock = asyncio.Lock()
         self._forget = False
 
     def forget(self) -> None:
@@ -155,7 +160,8 @@ def run(
     """
 
     async def serve() -> None:
-        busy, told = asyncio.Lock(), observer or Observer()
-        await bus.apps.serve(create_app(settings, warehouse, store, busy, told), busy=busy, stop=stop, observer=told)
+        in_hand, told = bus.apps.InHand(), observer or Observer()
+        app = create_app(settings, warehouse, store, in_hand, told)
+        await bus.apps.serve(app, in_hand=in_hand, stop=stop, observer=told)
 
     asyncio.run(serve())

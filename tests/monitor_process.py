@@ -1,5 +1,10 @@
-"""Runs the monitor of the environment's settings; ``DIE_BEFORE_TELLING=<at>`` kills it at that tick, row written."""
+"""Runs the monitor of the environment's settings; ``DIE_BEFORE_TELLING=<at>`` kills it at that tick, row written.
 
+``SLOW`` is how many seconds it spends on each message besides. When it has left in order it says how many messages it
+has worked off.
+"""
+
+import asyncio
 import logging
 import os
 import signal
@@ -8,12 +13,14 @@ from typing import Any
 
 import structlog
 
+from schemas.partials import PartialMessage
 from schemas.settings import Settings
 from streams.monitor import run
 from streams.monitor.stage import Stage
 from warehouse.client import Warehouse
 
 DIE = os.environ.pop("DIE_BEFORE_TELLING", "")
+SLOW = float(os.environ.pop("SLOW", "0"))
 
 
 def main() -> None:
@@ -21,7 +28,12 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory())
     settings = Settings()
-    tell = Stage._tell
+    tell, handle, handled = Stage._tell, Stage.handle, [0]
+
+    async def count(self: Stage, message: PartialMessage) -> None:
+        await asyncio.sleep(SLOW)
+        await handle(self, message)
+        handled[0] += 1
 
     async def die(self: Stage, report: Any) -> None:
         if DIE and report.at == int(DIE):
@@ -29,12 +41,14 @@ def main() -> None:
         await tell(self, report)
 
     Stage._tell = die  # type: ignore[method-assign]
+    Stage.handle = count  # type: ignore[method-assign]
     warehouse = Warehouse.connect(
         settings.clickhouse_url, user="default", password="", database=settings.database, patience=30
     )
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     run(settings, warehouse, stop=stop)
+    print(f"handled={handled[0]}", flush=True)  # noqa: T201  for the test
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The Faust app of stage 2: one agent on the ``partials`` topic, in the safe subset of Faust.
 
 No tables, no joins, no ``take``, no transactions; one message after the other, acknowledged when all that it led to
-has been recorded and told. Nothing is raised inside the agent: an exception there would acknowledge the message too.
+has been recorded and told (``bus.apps.InHand``). Nothing is raised inside the agent: it would end it.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ _PATIENCE_SECONDS = 10.0
 
 
 def create_app(
-    settings: Settings, warehouse: Warehouse, busy: asyncio.Lock, observer: Observer | None = None
+    settings: Settings, warehouse: Warehouse, in_hand: bus.apps.InHand, observer: Observer | None = None
 ) -> faust.App:
-    """The app with its agent, which holds ``busy`` while it works; not started.
+    """The app with its agent; not started.
 
     Raises:
         CredentialsError: the owner's Kafka options cannot be used for Faust.
@@ -68,16 +68,15 @@ def create_app(
 
     @app.agent(topics["partials"], name="monitor", concurrency=1)
     async def monitor(stream: Any) -> None:
-        async for event in stream.events():
-            async with busy:
-                try:
-                    message = _DECODER.decode(event.value or b"")
-                    if message.model:  # dead letters have no model; they are tallied, not monitored
-                        await stage.handle(message)
-                except (msgspec.MsgspecError, ValueError) as error:
-                    told.dead_letters("invalid")
-                    await dead(event, error)
-                told.messages("partials")
+        async for event in in_hand.each(stream):
+            try:
+                message = _DECODER.decode(event.value or b"")
+                if message.model:  # dead letters have no model; they are tallied, not monitored
+                    await stage.handle(message)
+            except (msgspec.MsgspecError, ValueError) as error:
+                told.dead_letters("invalid")
+                await dead(event, error)
+            told.messages("partials")
 
     @app.on_partitions_assigned.connect
     async def assigned(*_: Any, **__: Any) -> None:
@@ -105,7 +104,8 @@ def run(settings: Settings, warehouse: Warehouse, *, stop: threading.Event, obse
     """
 
     async def serve() -> None:
-        busy, told = asyncio.Lock(), observer or Observer()
-        await bus.apps.serve(create_app(settings, warehouse, busy, told), busy=busy, stop=stop, observer=told)
+        in_hand, told = bus.apps.InHand(), observer or Observer()
+        app = create_app(settings, warehouse, in_hand, told)
+        await bus.apps.serve(app, in_hand=in_hand, stop=stop, observer=told)
 
     asyncio.run(serve())

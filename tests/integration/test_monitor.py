@@ -14,7 +14,7 @@ from statistics import median
 import monitor_world as world
 import msgspec
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from typer.testing import CliRunner
 
 from app.cli import app
@@ -87,6 +87,18 @@ class Installation:
             key = f"{message.partition}/{model_key(message.namespace, message.model)}"
             self.producer.produce(self.settings.topic("partials"), msgspec.json.encode(message), key.encode())
         assert self.producer.flush(30) == 0
+
+    def committed(self) -> int:
+        """Messages of ``partials`` that the group has acknowledged."""
+        topic = self.settings.topic("partials")
+        consumer = Consumer(self.settings.consumer(self.settings.group("monitor")))
+        places = [TopicPartition(topic, partition) for partition in range(self.settings.partitions("partials"))]
+        try:
+            return sum(max(0, place.offset) for place in consumer.committed(places, timeout=30))
+        except KafkaException:  # a coordinator that is just being made
+            return 0
+        finally:
+            consumer.close()
 
     def reader(self, name: TopicName) -> "Reader":
         return Reader(self.settings, name)
@@ -216,6 +228,30 @@ def test_killed_between_the_row_and_the_message(installation: Installation) -> N
     requests = installation.reader("retraining").until(sum(len(report.requests) for report in wanted))
     ids = [msgspec.json.decode(value, type=Request).id for value in requests]
     assert sorted(set(ids)) == sorted(r.id for report in wanted for r in report.requests)
+
+
+def test_it_leaves_under_load_with_every_message_finished_and_committed(installation: Installation) -> None:
+    """A restart finds nothing to redo: what was worked off is exactly what is committed."""
+    installation.publish_model()
+    messages = world.in_turn(world.stream(DAYS, faults=FAULTS))
+    installation.send(*messages)
+    finished = 0
+    for _ in range(2):
+        installation.start(SLOW="0.3")
+        deadline = time.monotonic() + 60
+        while installation.committed() <= finished and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert installation.stop() == 0
+        said = (installation.logs / "monitor.log").read_text()
+        finished += int(said.rpartition("handled=")[2].split()[0])
+        assert installation.committed() == finished
+    assert finished < len(messages), "it was stopped in the middle"
+    installation.start()
+    while installation.committed() < len(messages) and time.monotonic() < deadline + 60:
+        time.sleep(0.05)
+    assert installation.stop() == 0
+    assert installation.committed() == len(messages)
+    assert [body.encode() for body, _ in installation.reports()] == [canonical_json(report) for report in expected()]
 
 
 def test_garbage_is_kept_and_does_not_stop_the_stage(installation: Installation) -> None:

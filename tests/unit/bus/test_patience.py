@@ -82,7 +82,7 @@ def test_a_rollout_that_fails_does_not_hold_up_other_models(error: Exception, fa
     decider = Decider(error, failures)
 
     async def ring() -> None:
-        bell = _Bell(decider, None, asyncio.Lock())  # type: ignore[arg-type]
+        bell = _Bell(decider, None)  # type: ignore[arg-type]
         for given in (report(1), msgspec.structs.replace(report(1), model="other")):
             await bell.ring(msgspec.json.encode(given), Report)
 
