@@ -103,6 +103,7 @@ class Observer:
 
     def joining(self) -> None:
         """The process is a member of a consumer group, or wants to be: it is ready once it knows its partitions."""
+        self.lag({})
         self.require(_ASSIGNED, lambda: "no partitions were assigned by the consumer group yet")
 
     def assigned(self) -> None:
@@ -145,8 +146,10 @@ class Observer:
 
     def _take_statistics(self, text: str) -> None:
         topics = self._decoder.decode(text).topics.values()
-        lags = {(t.topic, int(p)): found.lag() for t in topics for p, found in t.partitions.items()}
-        self.lag({place: lag for place, lag in lags.items() if lag is not None})
+        found = {(t.topic, int(p)): of.lag() for t in topics for p, of in t.partitions.items()}
+        # A consumer that fetches nothing now, since there is nowhere to put it, is as far behind as it was, at least.
+        if lags := {place: lag for place, lag in found.items() if lag is not None}:
+            self.lag(lags)
 
     def lag(self, records: Mapping[tuple[str, int], int]) -> None:
         """(topic, partition) -> records behind, of all partitions that are this process's now."""

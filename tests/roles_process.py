@@ -75,17 +75,21 @@ class Role:
         """The end of its log."""
         return self.log.read_text()[-3000:]
 
-    def end(self, number: int = signal.SIGTERM, *, within: float = 10.0) -> int:
-        """Send a signal; its exit code.
+    def end(self) -> int:
+        """Tell it to leave, and wait; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.gone()
+
+    def gone(self) -> int:
+        """Its exit code, when it was told to leave.
 
         Raises:
-            Failed: it is not gone within so many seconds.
+            Failed: it is not gone in the ten seconds that are promised.
         """
-        self.process.send_signal(number)
         try:
-            return self.process.wait(within)
+            return self.process.wait(10.0)
         except subprocess.TimeoutExpired:
-            pytest.fail(f"{self.name} is not gone {within:g} s after signal {number}; its log ends:\n{self.said}")
+            pytest.fail(f"{self.name} is still there 10 s after SIGTERM; its log ends:\n{self.said}")
 
 
 @contextmanager

@@ -53,11 +53,17 @@ class Books:
         self._observer.checkpoint(seconds)
         self._forget()
 
-    def drop(self) -> None:
-        """The partitions are somebody else's: who has them does it again, and tells."""
-        self._forget()
+    def begin(self) -> None:
+        """All that was decided of the partitions has been made visible; work begins."""
         self._observer.checkpoint()
-        self._observer.joining()
+        self._observer.assigned()
+
+    def drop(self, *, lost: bool) -> None:
+        """The work is done again, and told then: by who has the partitions now (``lost``), or here after an outage."""
+        self._forget()
+        if lost:
+            self._observer.checkpoint()
+            self._observer.joining()
 
     def _forget(self) -> None:
         self._events.clear()

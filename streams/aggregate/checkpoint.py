@@ -120,6 +120,7 @@ def settle(states: Mapping[int, State], work: Work, models: Models, out: Outputs
     work.predictions.clear()
     work.outcomes.clear()
     work.pairs.clear()
+    work.size = 0
 
 
 def checkpoint(states: Mapping[int, State], work: Work, models: Models, consumer: Consumer, out: Outputs) -> None:
@@ -172,6 +173,7 @@ def checkpoint(states: Mapping[int, State], work: Work, models: Models, consumer
     reveal(redos, out)
     work.dead.clear()
     work.astray.clear()
+    work.buried = 0
     for state, redo in zip(dirty, redos, strict=True):
         state.committed(redo.seq, KEPT_WINDOWS)
 

@@ -34,11 +34,11 @@ _WAIT_SECONDS = 0.1
 _SETTLE_SECONDS = 0.05
 """After a watermark has passed a window's end, the rest of what was sent with it is waited for this long."""
 
-_PENDING_EVENTS = 250_000
-"""So many events are counted at once, and their raw rows written; memory stays bounded."""
+_PENDING_EVENTS, _PENDING_BYTES = 250_000, 128_000_000
+"""So many events are counted at once, and their raw rows written; memory stays bounded, however large an event is."""
 
 _PENDING_LETTERS = 10_000
-"""A checkpoint is made when this many records wait for it to be sent on, or to the dead letters."""
+"""A checkpoint is made when this many records, or as many bytes, wait for it to be sent on, or to the dead letters."""
 
 _SHARE = 9
 _LONGEST_PAUSE_SECONDS = 1.0
@@ -139,7 +139,7 @@ class Member:
                 raise
             log.warning("aggregate.paused", partitions=sorted(self._states), error=str(error)[:300])
             assigned = sorted(self._states) or self._assigned
-            self._drop()
+            self._drop(lost=False)
             self._consumer.assign([])
             self._assigned, self._retry_at = assigned, self._now() + _AWAY_SECONDS
 
@@ -157,7 +157,7 @@ class Member:
         batches = self._sort(messages)
         if batches:
             self._process(batches)
-        if self._work.waiting() >= _PENDING_EVENTS:
+        if self._work.waiting() >= _PENDING_EVENTS or self._work.size >= _PENDING_BYTES:
             settle(self._states, self._work, self._models, self._out)
         for state in self._states.values():
             state.pass_gaps()
@@ -184,9 +184,9 @@ class Member:
         log.warning("aggregate.lost", partitions=sorted(self._states))
         self._drop()
 
-    def _drop(self) -> None:
+    def _drop(self, *, lost: bool = True) -> None:
         self._states, self._work, self._assigned, self._crossed_at = {}, Work(), None, None
-        self._books.drop()
+        self._books.drop(lost=lost)
 
     def _start(self, partitions: list[int]) -> None:
         self._reader.read()
@@ -201,7 +201,7 @@ class Member:
                 for topic, side in self._sides.items()
             ]
         )
-        self._observer.assigned()
+        self._books.begin()
 
     def _sort(self, messages: list[Message]) -> list[Batch]:
         """Messages by topic and partition; errors and ends of logs are dealt with."""
@@ -238,10 +238,14 @@ class Member:
         # A generation that was published before an event was sent must be known before the event is counted.
         self._reader.read()
         self._forget_deleted()
-        for rows, dead in self._judge.judge(batches, self._states, self._work, self._now()):
+        work, astray = self._work, len(self._work.astray)
+        for rows, dead in self._judge.judge(batches, self._states, work, self._now()):
             progress = int((rows.kind == PROGRESS).sum())
             self._breaker.count(rows.topic, len(rows) - progress, dead)
             self._books.count(rows, dead)
+            work.buried += sum(len(letter.record.value or b"") for letter in dead)
+        work.buried += sum(len(item.record.value or b"") for item in work.astray[astray:])
+        work.size += sum(map(len, chain.from_iterable(batch.values for batch in batches)))
 
     def _forget_deleted(self) -> None:
         if self._models.deleted:
@@ -265,7 +269,8 @@ class Member:
             if settled or (rested and now - self._crossed_at >= _SETTLE_SECONDS):
                 return True
         letters = len(self._work.dead) + len(self._work.astray)
-        return letters >= _PENDING_LETTERS or now - self._checkpointed >= self._settings.checkpoint_seconds
+        full = letters >= _PENDING_LETTERS or self._work.buried >= _PENDING_BYTES
+        return full or now - self._checkpointed >= self._settings.checkpoint_seconds
 
     def _checkpoint(self) -> None:
         began = self._now()

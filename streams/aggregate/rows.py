@@ -164,13 +164,20 @@ class Pairs:
 
 @dataclass
 class Work:
-    """What was classified and waits for the next checkpoint, of all partitions of a member."""
+    """What was classified and waits for the next checkpoint, of all partitions of a member.
+
+    Attributes:
+        size: bytes of the records that predictions and outcomes were made of; what is kept of them is less.
+        buried: bytes of the records that are dead or astray, which are kept whole.
+    """
 
     predictions: list[PredictionRows] = field(default_factory=list)
     outcomes: list[OutcomeRows] = field(default_factory=list)
     pairs: list[Pairs] = field(default_factory=list)
     dead: list[Dead] = field(default_factory=list)
     astray: list[Astray] = field(default_factory=list)
+    size: int = 0
+    buried: int = 0
 
     def waiting(self) -> int:
         """Records whose raw rows and counts are in memory only."""

@@ -124,11 +124,19 @@ def test_lag_is_read_from_the_client_s_statistics(observer: Observer) -> None:
         dict(key[1])["partition"]: lag for key, lag in samples(observer).items() if key[0] == "driftline_consumer_lag"
     }
     assert lags == {"0": 40, "1": 10, "2": 50, "5": 0}
+    take(statistics(**{"0": active | {"fetch_state": "none"}}))
+    assert value(observer, "driftline_consumer_lag", topic="t", partition="0") == 40, "it only fetches nothing now"
     take(statistics(**{"0": active | {"committed_offset": 90}}))
     lags = {
         dict(key[1])["partition"]: lag for key, lag in samples(observer).items() if key[0] == "driftline_consumer_lag"
     }
     assert lags == {"0": 0}, "what is not ours any more is not ours to tell of"
+
+
+def test_lag_of_partitions_that_were_taken_is_no_more(observer: Observer) -> None:
+    observer.lag({("t", 0): 7})
+    observer.joining()
+    assert not [key for key in samples(observer) if key[0] == "driftline_consumer_lag"]
 
 
 @given(st.text(), st.text(max_size=20), st.integers(-(2**53), 2**53))

@@ -1,0 +1,59 @@
+"""Stage 1 holds a bounded amount, however much comes and however large it is, and reads no more than it can store."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+from outage_world import World
+from roles_process import Role, started, until
+
+PADDING, BURST = 20_000, 6_000
+QUEUE = 64_000_000
+"""Bytes that librdkafka fetches ahead, and that stage 1 decodes before it stores them."""
+
+
+@pytest.fixture
+def world(tmp_path: Path, kafka_cache: Path) -> Iterator[World]:
+    """Checkpoints are rare, so that it is not they who bound what waits."""
+    made = World(tmp_path, kafka_cache, checkpoint_seconds=600.0)
+    yield made
+    made.end()
+
+
+def steady(role: Role) -> int:
+    """Bytes that a process holds, once that changes no more."""
+    process, found = psutil.Process(role.process.pid), [0]
+
+    def still() -> bool:
+        found.append(int(process.memory_info().rss))
+        return len(found) > 40 and max(found[-40:]) - min(found[-40:]) < 2_000_000
+
+    until(still, "its memory changes no more")
+    return found[-1]
+
+
+def test_memory_is_bounded_by_bytes_and_while_clickhouse_is_away(world: World, tmp_path: Path) -> None:
+    world.send(100, apart=1)
+    with started(world.settings, tmp_path, {"aggregate": {}}) as roles:
+        role = roles["aggregate"]
+        role.until_ready()
+        idle = steady(role)
+        # No checkpoint is due for minutes, and no window ends; rows are written, and memory is freed, nevertheless.
+        world.send(BURST, padding=PADDING, apart=1)
+        stored = "SELECT count() > {enough:UInt32} FROM raw_predictions"
+        until(lambda: world.warehouse.rows(stored, {"enough": BURST // 3}) == [(1,)], "rows are stored", 240)
+        assert steady(role) - idle < 6 * QUEUE
+
+        world.clickhouse.kill()
+        world.send(BURST, padding=PADDING, apart=1)
+        until(lambda: "aggregate.paused" in role.said, "it has enough, and nowhere to put it")
+        held = steady(role)
+        world.send(BURST, padding=PADDING, apart=1)
+        assert steady(role) - held < QUEUE, "what comes meanwhile waits in Kafka"
+        assert held - idle < 6 * QUEUE
+        world.clickhouse.start()
+        until(lambda: role.said.count("aggregate.assigned") >= 2, "it takes the partitions up again", 240)
+        assert role.end() == 0
+    with started(world.settings.model_copy(update={"checkpoint_seconds": 1.0}), tmp_path, {"aggregate": {}}):
+        until(lambda: world.counted() == {"predictions.counted": world.sent}, "all is counted, once", 240)
