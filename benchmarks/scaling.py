@@ -22,8 +22,9 @@ def main(
     models = [Shape(raw_features=False)]
     expected = truth(models, events)
     rates: dict[int, list[float]] = {1: [], 2: []}
-    holds = {"name": "scaling", "events": events, "models": [repr(shape) for shape in models]}
-    with world(root / "scaling", cache, holds, lambda found: fill(found, models, events, SPAN)) as running:
+    # The topic of aggregate_json: whoever comes first fills it.
+    holds = {"name": "aggregate_json", "events": events, "models": [repr(shape) for shape in models]}
+    with world(root / "aggregate_json", cache, holds, lambda found: fill(found, models, events, SPAN)) as running:
         for round_ in range(1, rounds + 1):
             for processes, found in rates.items():
                 found.append(count(running, processes).per_second)

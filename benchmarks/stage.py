@@ -18,7 +18,7 @@ import psutil  # type: ignore[import-untyped]
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from benchmarks.world import World
+from benchmarks.world import World, patiently
 
 _LOOK_SECONDS = 0.05
 _PATIENCE_SECONDS = 1800.0
@@ -116,10 +116,12 @@ class Stage:
         """Those that run."""
         return [psutil.Process(child.pid) for child in self._children]
 
+    @patiently
     def committed(self) -> int:
         """The sum of the committed offsets of the source topics."""
         return sum(max(0, at.offset) for at in self._look.committed(self._world.partitions(), timeout=10))
 
+    @patiently
     def lag(self) -> int:
         """How many events of the source topics are not counted yet."""
         ends = [self._look.get_watermark_offsets(at, timeout=10)[1] for at in self._world.partitions()]

@@ -42,7 +42,7 @@ WHERE namespace = {namespace:String} AND view IN ('matured', 'overdue') AND segm
 """
 
 # Right after its start a broker knows neither all leaders nor all groups.
-_patiently = retry(
+patiently = retry(
     retry=retry_if_exception_type(KafkaException), wait=wait_fixed(0.2), stop=stop_after_delay(20), reraise=True
 )
 
@@ -55,7 +55,7 @@ class World:
     settings: Settings
     warehouse: Warehouse
 
-    @_patiently
+    @patiently
     def ends(self) -> int:
         """The sum of the next offsets of the source topics."""
         consumer = Consumer(self.settings.consumer("bench.look"))
@@ -74,7 +74,7 @@ class World:
         self.warehouse.command(f"DROP DATABASE IF EXISTS {self.settings.database} SYNC")
         wiring.prepare(self.settings)
 
-    @_patiently
+    @patiently
     def forget_offsets(self) -> None:
         """Delete the groups of the stages; their processes must have ended."""
         admin = AdminClient(self.settings.kafka())
@@ -86,7 +86,7 @@ class World:
                 if error.args[0].name() != "GROUP_ID_NOT_FOUND":
                     raise
 
-    @_patiently
+    @patiently
     def start_behind(self, topic: TopicName, offset: int) -> None:
         """Let stage 1 begin at this offset of each partition of a topic, at checkpoint 0."""
         consumer = Consumer(self.settings.consumer(self.settings.group("aggregate")))
