@@ -69,7 +69,7 @@ def _ids(batch: Batch, at: Any) -> pa.Array:
 def _classes(values: pa.Array | None, count: int) -> pa.Array:
     """Predictions or labels as people write them; empty where there is none."""
     if values is None:
-        return pa.array([""] * count, pa.string())
+        return pa.repeat("", count)
     coded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
     texts = ["" if value is None or value != value else class_name(value) for value in coded.dictionary.to_pylist()]  # noqa: PLR0124  NaN
     return pa.array(texts, pa.string()).take(coded.indices).fill_null("")
@@ -79,10 +79,13 @@ def _objects(batch: Batch, prefix: str, at: Any) -> pa.Array:
     """JSON objects of the columns whose names begin with ``prefix``; what is null is left out, but for features."""
     columns = {name.removeprefix(prefix): c for name, c in batch.columns.items() if name.startswith(prefix)}
     values = {name: _chosen(column, at) for name, column in columns.items()}
+    if not columns:
+        return pa.repeat("{}", len(at))
+    if len(columns) == 1:
+        [(name, value)] = values.items()
+        return _one_member(name, value, says_null=prefix == FEATURE)
     tokens = [_tokens(column.kind, values[name]) for name, column in columns.items()]
     names = [msgspec.json.encode(name).decode() for name in columns]
-    if not columns:
-        return pa.array(["{}"] * len(at), pa.string())
     if prefix == FEATURE or not any(value.null_count for value in values.values()):  # type: ignore[union-attr]
         template = "{" + ",".join(f"{name.replace('%', '%%')}:%s" for name in names) + "}"
         return pa.array([template % row for row in zip(*tokens, strict=True)], pa.string())
@@ -91,6 +94,14 @@ def _objects(batch: Batch, prefix: str, at: Any) -> pa.Array:
         members = [f"{name}:{value}" for name, value in zip(names, row, strict=True) if value != _NULL]
         rows.append("{" + ",".join(members) + "}")
     return pa.array(rows, pa.string())
+
+
+def _one_member(name: str, values: Any, *, says_null: bool) -> pa.Array:
+    """Objects of one member: each different one is made once."""
+    coded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+    known = [msgspec.json.encode({name: value}).decode() for value in coded.dictionary.to_pylist()]
+    nothing = msgspec.json.encode({name: None} if says_null else {}).decode()
+    return pa.array(known, pa.string()).take(coded.indices).fill_null(nothing)
 
 
 def _tokens(kind: str, values: Any) -> list[str]:

@@ -35,7 +35,7 @@ def prediction_table(batches: Sequence[PredictionRows], models: Models, seqs: Ma
                         "prediction": texts["prediction"],
                         "score": pa.array(score, mask=np.isnan(score)),
                         "scores": texts["scores"],
-                        "features": _kept(texts["features"], models.tables.keeps_features[rows.generation[at]]),
+                        "features": _kept(texts, models.tables.keeps_features[rows.generation[at]]),
                         "segments": texts["segments"],
                         "latency_ms": pa.array(latency, mask=np.isnan(latency)),
                         "generation": pa.array(models.tables.number[rows.generation[at]], pa.uint32()),
@@ -72,8 +72,11 @@ _ROLE_NAMES = pa.array(ROLES, pa.string())
 _VERDICT_NAMES = pa.array(VERDICTS, pa.string())
 
 
-def _kept(features: pa.Array, keeps: Bools) -> pa.Array:
-    """Features as JSON, of the models whose raw rows keep them (``spec.raw.features``)."""
+def _kept(texts: Mapping[str, Any], keeps: Bools) -> pa.Array:
+    """Features as JSON, of the models whose raw rows keep them (``spec.raw.features``); else nobody asks for them."""
+    if not keeps.any():
+        return pa.repeat("{}", len(keeps))
+    features = texts["features"]
     return features if keeps.all() else pc.if_else(pa.array(keeps), features, "{}")
 
 
