@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from app import wiring
-from app.commands import breaker, check, dead_letters, history, incidents, offsets, owner
+from app.commands import breaker, check, dead_letters, history, incidents, offsets, owner, reference
 from app.commands.common import PATIENCE, JsonOption, plainly
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(incidents.app, name="incidents")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(breaker.app, name="breaker")
 app.add_typer(offsets.app, name="offsets")
+app.add_typer(reference.app, name="reference")
 app.command()(history.init)
 app.command()(history.replay)
 app.command()(check.check)

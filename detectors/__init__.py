@@ -5,5 +5,5 @@ Reading order: ``sketch`` (what is counted; ``column``: of a whole column at onc
 ``enough`` (what a reference is too small for), ``two_samples`` (whether one file is like another), ``gate`` (when a
 candidate has won). A false-alarm budget: ``budget`` (who may page how often), ``held_out`` and ``slots`` (what the
 reference's own windows measure), ``calibration`` (from a distance to evidence), ``evidence`` (over windows),
-``effects``, ``estimate``.
+``stream`` (all of it for one distribution), ``effects`` (the least that matters), ``estimate`` (without labels).
 """

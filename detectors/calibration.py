@@ -47,7 +47,7 @@ DEPENDENT = 0.3
 """A lag-1 autocorrelation of a score above this is *dependence high*."""
 
 MARGIN = 10.0
-"""What the reference's own windows reached is exceeded by this factor before a stream pages."""
+"""Where dependence is high, a stream pages at so many times what the reference's own windows reached."""
 
 Claim = Literal["within budget on held-out reference", "estimated, dependence high", "not enough data"]
 
@@ -91,7 +91,7 @@ class Examined:
         blocks: independent blocks of them.
         autocorrelation: lag-1 autocorrelation of the score between neighbouring windows, in [-1, 1].
         reached: highest M over the reference, each quarter calibrated on the others.
-        threshold: at which the stream pages: A / w, or ``MARGIN`` times ``reached`` where that is more.
+        threshold: at which the stream pages: A / w; at least ``MARGIN`` times ``reached`` where dependence is high.
         reason: the claim's reason, in plain words.
     """
 
@@ -195,7 +195,7 @@ def examine(
     else:
         claim = "within budget on held-out reference"
         reason = f"the reference is silent, each quarter judged by the others ({reached:.3g} of {threshold:.3g})"
-    raised = max(threshold, MARGIN * reached)
+    raised = threshold if claim == "within budget on held-out reference" else max(threshold, MARGIN * reached)
     return Examined(claim, len(held_out), n_blocks, dependence, reached, raised, reason)
 
 

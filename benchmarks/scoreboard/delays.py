@@ -11,6 +11,7 @@ from benchmarks.scoreboard import ours, rivers, rules
 from benchmarks.scoreboard.false_pages import window_means
 from benchmarks.scoreboard.worlds import DAY, REFERENCE_DAYS, Counts, Floats, Simulated, World
 from detectors import calibration, effects, evidence, held_out
+from detectors.stream import Stream
 
 BEFORE = 300
 """Quiet windows that every detector has seen before the change."""
@@ -82,7 +83,7 @@ def run(streams: int, repeats: int, seed: int) -> dict[str, dict[str, list[int]]
 
 
 def _judge(
-    detector: ours.Stream, reference: rules.Reference, before: Counts, after: Counts, streams: int
+    detector: Stream, reference: rules.Reference, before: Counts, after: Counts, streams: int
 ) -> dict[str, NDArray[np.bool_]]:
     judged = {"driftline": _ours(detector, np.concatenate([before, after]))[len(before) :]}
     for name, rule in rules.RULES.items():
@@ -100,7 +101,7 @@ def _judge(
     return judged
 
 
-def _ours(detector: ours.Stream, counts: Counts) -> NDArray[np.bool_]:
+def _ours(detector: Stream, counts: Counts) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = ours.alarms([detector], counts, 0)[:, 0]
     return found
 

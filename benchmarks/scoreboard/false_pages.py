@@ -51,7 +51,7 @@ def model(world: World, seed: int, months: int, *, others: int, slow_windows: in
             _count(tally, name, found, months=len(watched) / MONTH / scale)
     claims: dict[str, Any] = {}
     for stream in streams:
-        claim = "structurally variable: no page" if stream.silent else stream.examined.claim
+        claim = "structurally variable: no page" if stream.variable else stream.examined.claim
         claims[claim] = claims.get(claim, 0) + 1
     claims["seasonal slots"] = sum(stream.seasonal is not None for stream in streams)
     return tally, claims

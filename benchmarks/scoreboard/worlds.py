@@ -25,6 +25,9 @@ DAY = 96
 
 MONTH = 30 * DAY
 REFERENCE_DAYS = 28
+MANY = 100
+"""From so many streams on counts are rounded normals instead of Poisson, which takes an eighth of the time."""
+
 LEVEL_SD = 0.05
 """Of the level between windows where it wanders, in standard deviations of the feature."""
 
@@ -100,7 +103,12 @@ class Simulated:
         level = self.levels(windows) + mean
         below = ndtr((EDGES - level[..., None]) / sd)
         shares = np.diff(below, axis=-1, prepend=0, append=1)
-        drawn: Counts = self._rng.poisson(self.world.rows * shares)
+        rows = self.world.rows * shares
+        if self.world.streams < MANY:
+            poisson: Counts = self._rng.poisson(rows)
+            return poisson
+        noise = self._rng.standard_normal(np.broadcast_shapes(rows.shape, (*level.shape, 1)), np.float32)
+        drawn: Counts = np.maximum(np.rint(rows + np.sqrt(rows) * noise), 0).astype(np.int64)
         return drawn
 
 

@@ -10,7 +10,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import ks_2samp
 
 from benchmarks.scoreboard import delays, errors, false_pages, ours, report, rules, words
-from benchmarks.scoreboard.worlds import DAY, EDGES, MIDDLES, REFERENCE_DAYS, Simulated, World
+from benchmarks.scoreboard.worlds import DAY, EDGES, MANY, MIDDLES, REFERENCE_DAYS, Simulated, World
 from detectors.calibration import autocorrelation
 
 
@@ -24,8 +24,11 @@ def test_levels_are_what_the_null_says() -> None:
     assert season.max() == pytest.approx(0.15)
 
 
-def test_counts_are_those_of_a_normal_feature() -> None:
-    counts = Simulated(World("iid", rows=100_000, streams=1), 1).counts(4, mean=0.5, sd=2.0).sum(axis=0)[0]
+@pytest.mark.parametrize("streams", [1, MANY])
+def test_counts_are_those_of_a_normal_feature(streams: int) -> None:
+    drawn = Simulated(World("iid", rows=100_000, streams=streams), 1).counts(4, mean=0.5, sd=2.0)
+    assert drawn.shape == (4, streams, 32)
+    counts = drawn.sum(axis=0)[0]
     rows = np.random.default_rng(2).normal(0.5, 2.0, 400_000)
     expected = np.bincount(np.searchsorted(EDGES, rows), minlength=32)
     assert counts / counts.sum() == pytest.approx(expected / expected.sum(), abs=0.002)
@@ -111,7 +114,11 @@ def figures() -> dict[str, Any]:
         },
         "permuted": {"months": 2, "pages": {"temp": 0}, "claims": {"temp": "structurally variable (3 effective rows)"}},
         "year": {
-            "months": [{"month": name} | month for name in ("Jan", "Feb")],
+            "months": [
+                month | {"month": "Jan"},
+                month | {"month": "Feb", "brier": 0.2},
+                month | {"month": "Mar", "brier": 0.2, "loss pages": 0},
+            ],
             "incidents": [{"date": "2013-02-01", "last": "2013-02-03", "streams": ["labelled loss"], "wanted": True}],
         },
     }  # fmt: skip
@@ -133,6 +140,13 @@ def test_the_page_says_what_holds_and_where_we_lose(tmp_path: Path) -> None:
         "mean .5 sd: 4.5 windows; faster, and at most a false page a month under iid, overdispersed, seasonal, rho .5 "
         "here: other (1)."
     ]
+    (year,) = (line for line in lost if line.startswith("a year"))
+    assert "paged in 1 of them; not in Mar." in year
     page = (tmp_path / "scoreboard.md").read_text()
     assert "60 (50-70), 87% of windows" in page
     assert "temp (3 effective rows)" in page
+
+
+def test_the_committed_page_is_made_of_the_committed_figures() -> None:
+    results = json.loads(Path("benchmarks/scoreboard.json").read_text())
+    assert Path("docs/scoreboard.md").read_text() == report.page(results)
