@@ -86,6 +86,7 @@ class Schedule:
         world.now += 1
         if world.faults and world.now > self.faults_until and not self.plan:
             world.faults, world.away_until, world.stuck_until = False, 0, 0
+            world.changed_at = world.now  # while all were stopped, quiet meant nothing
             for process in self.processes.values():
                 process.wakes = 0
         for name in self.awake():
@@ -144,7 +145,7 @@ class Schedule:
             case "stop":
                 self.processes[name].wakes = world.now + rng.randint(5, 55)
             case "long stop":
-                self.processes[name].wakes = world.now + rng.randint(70, 600)
+                self.processes[name].wakes = world.now + rng.randint(70, 1500)
             case "stuck":
                 world.stuck_until = world.now + rng.randint(20, 300)
         if world.chance(0.3):
