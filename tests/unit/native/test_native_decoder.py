@@ -198,6 +198,61 @@ def test_numbers_of_many_digits_are_rounded_once() -> None:
     assert np.frombuffer(found).reshape(len(values), -1)[:, 0].tolist() == [float(number) for number in numbers]
 
 
+def test_times_near_the_edges_of_the_calendar() -> None:
+    days = [
+        "1970-01-01",
+        "1999-12-31",
+        "2000-02-29",
+        "2023-02-29",
+        "2024-02-29",
+        "2100-02-28",
+        "2100-02-29",
+        "2400-02-29",
+    ]
+    days += [
+        "2013-04-31",
+        "2013-00-10",
+        "2013-13-01",
+        "2013-01-00",
+        "9998-12-31",
+        "9999-12-31",
+        "1969-12-31",
+        "0001-01-01",
+    ]
+    clocks = ["00:00:00", "23:59:59", "23:59:60", "24:00:00", "00:60:00", "05:06:07.0009994", "05:06:07.0009995"]
+    clocks += [
+        "05:06:07.9999994",
+        "05:06:07.9999995",
+        "05:06:07.1",
+        "05:06:07.",
+        "05:06:07.123456789",
+        "05:06:07.1234567891",
+    ]
+    zones = ["Z", "+00:00", "-00:00", "+00:01", "-00:01", "+23:59", "-23:59", "+24:00", "+05:60", "+0530", "z", ""]
+    times = [f"{day}T{clock}{zone}" for day in days for clock in clocks for zone in zones]
+    sure = world.check(world.decoder(), "outcomes", [text(OUTCOME, event_time=at) for at in times])
+    assert {times[row][19:] for row in sure} >= {"Z", "+00:00", "-23:59", ".0009995Z", ".123456789Z", ".0009994+23:59"}
+
+
+def test_nothing_of_an_event_stays_for_the_next() -> None:
+    full, bare = EVENT | {"latency_ms": 2, "role": "canary"}, {k: EVENT[k] for k in list(EVENT)[:5]}
+    values = [text(full), text(bare, features={}, scores={"late": 1}), text(full), text(bare, features={}, scores={})]
+    assert world.check(world.decoder(), "predictions", values) == [0, 1, 2]
+
+
+def test_a_name_that_comes_twice_is_seen_where_it_was_the_event_before_too() -> None:
+    first = text(EVENT, features={"x": 1, "origin": "JFK"})
+    twice = first.replace(b'"x": 1', b'"origin": "EWR"')
+    assert world.check(world.decoder(), "predictions", [first, twice, first]) == [0, 2]
+
+
+def test_segments_that_read_alike_have_codes_of_their_own() -> None:
+    told = [{"origin": "a", "cabin": "b"}, {"origin": "acabin=b"}, {"cabin": "b"}, {"origin": "a"}, {}]
+    decoder = world.decoder()
+    assert len(world.check(decoder, "predictions", [text(EVENT, segments=segments) for segments in told])) == len(told)
+    assert len(decoder.segments) == len(told)
+
+
 @pytest.mark.parametrize("topic", TOPICS)
 def test_no_golden_dead_letter_is_decoded_here(topic: SourceTopic) -> None:
     """But for what is judged with the record: its headers, and how far it is ahead of the broker's timestamp."""
