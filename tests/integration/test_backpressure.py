@@ -8,9 +8,9 @@ import pytest
 from outage_world import World
 from roles_process import Role, started, until
 
-PADDING, BURST = 20_000, 6_000
-QUEUE = 64_000_000
-"""Bytes that librdkafka fetches ahead, and that stage 1 decodes before it stores them."""
+PADDING, BURST = 20_000, 10_000
+QUEUE = 128_000_000
+"""Bytes that stage 1 decodes before it stores them; librdkafka fetches half as much ahead."""
 
 
 @pytest.fixture

@@ -62,10 +62,12 @@ def test_documents_come_and_go(owned: Owned) -> None:
     assert "model default/churn created (generation 0, all windows)" in said
     assert "collecting its reference: the first 7 days or 20,000 predictions, whichever is full first" in said
     assert "warning: team default/growth is not declared" in said
-    assert owned.apply(V1 + TEAM).splitlines() == [
+    team, model, warning = owned.apply(V1 + TEAM).splitlines()
+    assert (team, model) == (
         "team default/growth created",
         "model default/churn unchanged (generation 0, all windows)",
-    ]
+    )
+    assert "warning: alerts.min_rows is 10, but features are judged in windows of 100 rows or more only" in warning
     assert "team default/growth configured" in owned.apply(TEAM.replace("pager", "chat"))
     got = owned.command("get", "models", "churn", "-o", "yaml")
     assert yaml.safe_load(got)["spec"]["reference"] == {"collect": "P7D", "rows": 20_000}
