@@ -2,10 +2,7 @@
 
 import json
 import random
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,14 +10,12 @@ from aggregate_world import HOUR, START, model_record, outcome, prediction, prog
 from batch_world import DICTIONARY, HEADERS, NUMBER, TEXT, TIME, batch_of_rows
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Producer
-from typer.testing import CliRunner
+from letters_world import counting, driftline, until
 
 from app import wiring
-from app.cli import app
 from app.reconcile import reconcile
 from app.trace import trace
 from schemas.settings import Settings
-from streams import aggregate
 from streams.aggregate.routing import partitions_of
 from warehouse.client import Warehouse
 
@@ -29,36 +24,6 @@ KINDS = {
     "prediction_id": TEXT, "event_time": TIME, "version": DICTIONARY, "feature.x": NUMBER,
     "feature.origin": DICTIONARY, "score.late": NUMBER, "segment.origin": DICTIONARY,
 }  # fmt: skip
-
-
-def until(done: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {seconds} s: {done.__qualname__}")
-        time.sleep(0.02)
-
-
-@contextmanager
-def counting(settings: Settings, warehouse: Warehouse) -> Iterator[None]:
-    stop = threading.Event()
-    work = threading.Thread(
-        target=aggregate.run,
-        args=(settings, warehouse),
-        kwargs={"now": time.monotonic, "owner_id": lambda: f"{id(stop)}-{time.monotonic()}", "stop": stop},
-    )
-    work.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        work.join(60)
-    assert not work.is_alive()
-
-
-def driftline(*arguments: str) -> tuple[int, Any]:
-    found = CliRunner().invoke(app, ["dead-letters", *arguments, "--json"])
-    return found.exit_code, json.loads(found.stdout)
 
 
 def row(number: int, **given: Any) -> dict[str, Any]:
