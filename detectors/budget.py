@@ -23,9 +23,6 @@ SHARES: Mapping[str, float] = {
 predictions, features (by importance), latency, hard rules; *reserve* is for what appears at run time (segments,
 versions live at once, new categories). Harm that labels prove comes first."""
 
-WARNINGS = 10.0
-"""Warnings, which page nobody, may be so many times as frequent as pages."""
-
 CALIBRATION_LIMIT = 0.02
 """Above this calibration error on matured labels the label-free estimate loses its weight to the labelled loss."""
 

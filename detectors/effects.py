@@ -15,9 +15,6 @@ WASSERSTEIN_EFFECT = 0.05
 CATEGORY_EFFECT = 0.02
 """Of categories: share of rows, of all together (total variation) and of one."""
 
-LATENCY_EFFECT = 0.10
-"""Of a latency quantile: relative to the reference."""
-
 _LOSS_ABSOLUTE, _LOSS_RELATIVE = 0.005, 0.05
 
 
