@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from loads import HOUR, NAMESPACE, TOPICS, Load, Record, Shape
 from oracle import Oracle
 
@@ -35,6 +35,8 @@ PATIENCE = 120 + EVENTS / 5_000
 
 PAST = 0.1
 """A kill counts only when at least this share of all events lies past the last checkpoint."""
+
+_STARTING = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
 
 
 class Role:
@@ -235,8 +237,15 @@ class World:
             for p in range(self.settings.source_partitions)
         ]
         reader = Consumer(self.settings.consumer(self.settings.group("aggregate")))
+        deadline = time.monotonic() + 30
         try:
-            return sum(max(0, answer.offset) for answer in reader.committed(places, timeout=30))
+            while True:
+                try:
+                    return sum(max(0, answer.offset) for answer in reader.committed(places, timeout=30))
+                except KafkaException as error:  # a broker that has only just started looks for its coordinator
+                    if error.args[0].code() not in _STARTING or time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.1)
         finally:
             reader.close()
 
