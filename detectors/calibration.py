@@ -187,16 +187,26 @@ def examine(
     dependence = max(
         autocorrelation(scale.scores(held_out[:, index], effect=0)[:, 0]) for index, scale in enumerate(whole)
     )
-    claim: Claim = "estimated, dependence high"
+    claim, reason, raised = claimed(dependence, reached, threshold)
+    return Examined(claim, len(held_out), n_blocks, dependence, reached, raised, reason)
+
+
+def claimed(dependence: float, reached: float, threshold: float) -> tuple[Claim, str, float]:
+    """What a stream whose reference was watched may claim: the claim, its reason, and the threshold it pages at.
+
+    Args:
+        dependence: lag-1 autocorrelation of its score between neighbouring windows.
+        reached: highest M over the reference, each quarter calibrated on the others.
+        threshold: A / w of the stream; raised where the reference shows dependence.
+    """
     if dependence > DEPENDENT:
         reason = f"neighbouring windows are alike (lag-1 autocorrelation {dependence:.2f}, limit {DEPENDENT})"
     elif reached >= threshold:
         reason = f"the reference would have paged, each quarter judged by the others ({reached:.3g} of {threshold:.3g})"
     else:
-        claim = "within budget on held-out reference"
         reason = f"the reference is silent, each quarter judged by the others ({reached:.3g} of {threshold:.3g})"
-    raised = threshold if claim == "within budget on held-out reference" else max(threshold, MARGIN * reached)
-    return Examined(claim, len(held_out), n_blocks, dependence, reached, raised, reason)
+        return "within budget on held-out reference", reason, threshold
+    return "estimated, dependence high", reason, max(threshold, MARGIN * reached)
 
 
 def autocorrelation(values: ArrayLike) -> float:

@@ -1,6 +1,6 @@
 """What travels on the compacted ``models`` and ``teams`` topics: a model's generations with references; teams."""
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
@@ -10,6 +10,9 @@ from schemas.lifecycle import AuditRow
 from schemas.partials import ALL
 from schemas.spec import FeatureKind, Model, ModelSpec, Team, TeamSpec
 from schemas.tasks import Loss
+
+FEATURE_STREAM = "feature."
+"""What the name of a feature's stream begins with."""
 
 
 class FeatureReference(Struct, frozen=True):
@@ -50,6 +53,92 @@ class FeatureReference(Struct, frozen=True):
     window_outside: list[float]
 
 
+class Scale(Struct, frozen=True):
+    """How one distance of a window becomes scores, see ``detectors.calibration.Scale``.
+
+    Attributes:
+        distance: ``ks``, ``wasserstein``, ``total_variation``, ``largest_share`` or ``change``.
+        effect: minimum effect, in the distance's unit.
+        lows: where each score begins, above the effect.
+        width: how far above that a score is 1.
+        means: bound on the mean of each score in the reference.
+    """
+
+    distance: str
+    effect: float
+    lows: list[float]
+    width: float
+    means: list[float]
+
+
+class Slots(Struct, frozen=True):
+    """What is usual by hour and weekday (``detectors.slots``), where that is worthwhile.
+
+    Attributes:
+        timezone: IANA name of the zone that hours and weekdays are told in.
+        holidays: ISO dates that count as Sundays.
+        shares: expected share of each bin, rounded to 1e-6: 168 rows from Monday 0:00 on.
+    """
+
+    timezone: str
+    holidays: list[str]
+    shares: list[list[float]]
+
+
+class Watch(Struct, frozen=True):
+    """One quantity that may page, as calibrated on the reference's own held-out windows (``detectors.watch`` reads it).
+
+    Attributes:
+        stream: ``loss``, ``estimate``, ``score``, ``prediction``, ``latency`` or ``feature.NAME``.
+        kind: what a window gives. ``change``: one number, which is held against ``usual``: the mean loss, the error
+            rate that CBPE expects, the logarithm of the 99% quantile of latency in ms. ``number`` and ``categories``:
+            rows with a value per bin, in the bins of the reference's own profile of it.
+        usual: of a change, what is expected.
+        positions: of a number, where each bin lies.
+        sd: of a number, the unit of its Wasserstein distance; 0: a constant, which has none.
+        shares: expected share of each bin, rounded to 1e-6; used where there are no slots.
+        slots: expected shares by hour and weekday.
+        scales: one per distance; empty: it cannot be calibrated, never pages, and ``insufficient`` says why.
+        windows: held-out windows that it was calibrated on.
+        blocks: independent blocks of them: days; weeks where there are slots.
+        rows: with a value, of such a window on average.
+        effective_rows: independent rows that these are worth.
+        autocorrelation: lag-1, of its score between neighbouring windows, in [-1, 1].
+        reached: evidence that the reference's own windows reached, each quarter judged by the others.
+        variable: windows differ so much by nature that no change can be told: reported, never paged.
+        insufficient: what the reference lacks; empty where ``scales`` are there.
+    """
+
+    stream: str
+    kind: Literal["change", "number", "categories"]
+    usual: float = 0.0
+    positions: list[float] = []
+    sd: float = 0.0
+    shares: list[float] = []
+    slots: Slots | None = None
+    scales: list[Scale] = []
+    windows: int = 0
+    blocks: int = 0
+    rows: float = 0.0
+    effective_rows: float = 0.0
+    autocorrelation: float = 0.0
+    reached: float = 0.0
+    variable: bool = False
+    insufficient: str = ""
+
+
+class Calibrated(Struct, frozen=True):
+    """What a binary model's scores mean, see ``detectors.estimate.Calibrated``.
+
+    Attributes:
+        starts: first score bin of each group, increasing from 0.
+        positives: share of positives of each group, not decreasing.
+    """
+
+    starts: list[int]
+    positives: list[float]
+
+
 class Reference(Struct, frozen=True):
     """What normal was: per segment and feature, the scores, and the labelled loss of each reference window.
 
@@ -61,6 +150,8 @@ class Reference(Struct, frozen=True):
         window_losses: mean losses, out of sample, one per reference window with enough labels for a test: the
             leave-one-window-out band of the labelled loss is made of them.
         window_rows: labelled rows of each of these windows.
+        watched: every quantity that may page, calibrated; nothing in a reference of an older driftline.
+        calibrated: of a binary model with labels enough, what its scores mean: the label-free estimate needs it.
     """
 
     start: int
@@ -73,12 +164,20 @@ class Reference(Struct, frozen=True):
     loss: Loss
     window_losses: list[float]
     window_rows: list[int]
+    watched: list[Watch] = []
+    calibrated: Calibrated | None = None
 
     def fitting(self, spec: ModelSpec) -> "Reference":
         """What of it still says something about a changed spec: features of the same name and kind, declared tags."""
         kinds = {feature.name: feature.kind for feature in spec.features}
+        kept = {feature.name for feature in self.features.get(ALL, []) if kinds.get(feature.name) == feature.kind}
         return replace(
             self,
+            watched=[
+                watch
+                for watch in self.watched
+                if not watch.stream.startswith(FEATURE_STREAM) or watch.stream.removeprefix(FEATURE_STREAM) in kept
+            ],
             features={
                 segment: [feature for feature in features if kinds.get(feature.name) == feature.kind]
                 for segment, features in self.features.items()

@@ -28,6 +28,15 @@ st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False
 st.register_type_strategy(dict, lambda kind: _dictionaries(*get_args(kind)))
 
 
+def _whole(kind: type[msgspec.Struct]) -> st.SearchStrategy[msgspec.Struct]:
+    """Every field drawn: hypothesis takes the factory of an empty list for the default itself."""
+    return st.builds(kind, **{field.name: st.from_type(field.type) for field in msgspec.structs.fields(kind)})
+
+
+for struct in (models.Watch, models.Reference):
+    st.register_type_strategy(struct, _whole)
+
+
 def _dictionaries(keys: Any, values: Any) -> st.SearchStrategy[dict[Any, Any]]:
     """Small ones; what may hold anything holds numbers."""
     return st.dictionaries(st.from_type(keys), st.integers() if values is Any else st.from_type(values), max_size=2)
