@@ -1,10 +1,8 @@
-"""The least change worth a page, in each quantity's own unit, and how large a change was, with its uncertainty."""
+"""The least change worth a page, in each quantity's own unit, and which feature to look at first."""
 
-from dataclasses import dataclass
-from math import log, sqrt
-
-import numpy as np
-from numpy.typing import ArrayLike
+from collections.abc import Mapping
+from math import isfinite
+from typing import NamedTuple
 
 KS_EFFECT = 0.02
 """Of a number's distribution: share of rows that moved, about 0.05 standard deviations of a normal feature."""
@@ -15,6 +13,9 @@ WASSERSTEIN_EFFECT = 0.05
 CATEGORY_EFFECT = 0.02
 """Of categories: share of rows, of all together (total variation) and of one."""
 
+RANKED = 5
+"""Features that a page names."""
+
 _LOSS_ABSOLUTE, _LOSS_RELATIVE = 0.005, 0.05
 
 
@@ -23,54 +24,40 @@ def loss_effect(reference: float) -> float:
     return max(_LOSS_ABSOLUTE, _LOSS_RELATIVE * abs(reference))
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A change with its uncertainty.
+class Ranked(NamedTuple):
+    """A feature in the order of a page.
 
     Attributes:
-        mean: mean change over the windows.
-        low: lower end.
-        high: upper end.
-        n: windows.
-        descriptive: the windows were chosen by what they showed (since a change point that was estimated from them):
-            then the interval's level is not what it says, and it is to be read as a description.
+        name: of the feature.
+        effect: how far it moved, in minimum effects.
+        importance: its share of the importance of all that are ranked, in [0, 1].
     """
 
-    mean: float
-    low: float
-    high: float
-    n: int
-    descriptive: bool
+    name: str
+    effect: float
+    importance: float
 
 
-def confidence_sequence(
-    changes: ArrayLike, sd: float, *, alpha: float = 0.05, tuned_for: int = 10, descriptive: bool = False
-) -> Interval:
-    """An interval for the mean change that holds at all times together with probability 1 - alpha.
+def ranking(moved: Mapping[str, float], importances: Mapping[str, float], most: int = RANKED) -> tuple[Ranked, ...]:
+    """The features by effect times importance, largest first, ties by name: an order in which to look, no test.
 
-    The normal-mixture boundary of Robbins (1970), as in Howard, Ramdas, McAuliffe and Sekhon (2021) and, for unknown
-    distributions, Waudby-Smith et al. (2024): mean ± sd sqrt(2 (t r² + 1) / (t² r²) log(sqrt(t r² + 1) / alpha)).
-    Exact for windows with sub-Gaussian parameter ``sd``, asymptotic otherwise.
+    No false-discovery rate goes with it: evidence of an e-detector is up to t after t windows without any change, so
+    it is no e-value, and e-BH on it would promise what does not hold.
 
     Args:
-        changes: one per window, finite, shape (t,), t >= 1.
-        sd: standard deviation of the reference's windows, > 0.
-        alpha: in (0, 1).
-        tuned_for: the number of windows at which it is about tightest; a choice of efficiency, not of validity.
-        descriptive: see :attr:`Interval.descriptive`.
+        moved: name -> how far it moved, in minimum effects of its own quantity, >= 0.
+        importances: name -> importance, >= 0, in any one unit; who is missing has none. If nobody has any, all are
+            equal.
+        most: so many are named.
 
     Raises:
-        ValueError: there is no window, a change is not finite, or a parameter is out of range.
+        ValueError: an effect or an importance is negative or not finite.
     """
-    values = np.asarray(changes, np.float64)
-    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
-        raise ValueError(f"changes must be one or more finite numbers, got shape {values.shape}")
-    if not (sd > 0 and 0 < alpha < 1 and tuned_for >= 1):
-        raise ValueError(f"needs sd > 0, 0 < alpha < 1, tuned_for >= 1, got {sd}, {alpha}, {tuned_for}")
-    t = len(values)
-    # Nearly the r² that makes the interval shortest at t = tuned_for.
-    r2 = (-2 * log(alpha) + log(-2 * log(alpha) + 1)) / tuned_for
-    scaled = t * r2 + 1
-    half = sd * sqrt(2 * scaled / (t * t * r2) * log(sqrt(scaled) / alpha))
-    mean = float(values.mean())
-    return Interval(mean, mean - half, mean + half, t, descriptive)
+    weights = {name: importances.get(name, 0.0) for name in moved}
+    for what, values in (("effects", moved), ("importances", weights)):
+        if not all(isfinite(value) and value >= 0 for value in values.values()):
+            raise ValueError(f"{what} must be finite and >= 0, got {dict(values)}")
+    total = sum(weights.values())
+    shares = {name: weight / total if total else 1 / len(weights) for name, weight in weights.items()}
+    found = (Ranked(name, effect, shares[name]) for name, effect in moved.items())
+    return tuple(sorted(found, key=lambda one: (-one.effect * one.importance, one.name))[:most])

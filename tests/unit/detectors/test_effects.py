@@ -1,35 +1,10 @@
-"""How large a change was: intervals that hold at all times, and the least change worth a page."""
+"""The least change worth a page, and the order of a page's features."""
 
-from math import log, sqrt
-
-import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from detectors.effects import confidence_sequence, loss_effect
-
-
-def test_by_hand() -> None:
-    interval = confidence_sequence([0.1, 0.3], 0.5, alpha=0.05, tuned_for=10)
-    r2 = (2 * log(20) + log(2 * log(20) + 1)) / 10
-    half = 0.5 * sqrt(2 * (2 * r2 + 1) / (4 * r2) * log(sqrt(2 * r2 + 1) / 0.05))
-    assert interval.n == 2
-    assert interval.mean == pytest.approx(0.2)
-    assert interval.high - interval.mean == pytest.approx(half) == interval.mean - interval.low
-
-
-def test_it_holds_at_all_times_together() -> None:
-    """2,000 paths of 200 windows: the share that ever leaves is at most alpha; of a pointwise interval it is not."""
-    rng = np.random.default_rng(3)
-    paths = rng.normal(0, 1, (2_000, 200))
-    halves = np.array([confidence_sequence(np.zeros(t), 1.0).high for t in range(1, 201)])
-    means = np.cumsum(paths, axis=1) / np.arange(1, 201)
-    assert (np.abs(means) > halves).any(axis=1).mean() <= 0.05
-    assert (np.abs(means) > 1.96 / np.sqrt(np.arange(1, 201))).any(axis=1).mean() > 0.2
-
-
-def test_it_shrinks() -> None:
-    few, many = confidence_sequence(np.zeros(5), 1.0), confidence_sequence(np.zeros(500), 1.0)
-    assert many.high < few.high / 5
+from detectors.effects import Ranked, loss_effect, ranking
 
 
 def test_least_loss() -> None:
@@ -37,9 +12,33 @@ def test_least_loss() -> None:
     assert loss_effect(0.4) == pytest.approx(0.02)
 
 
-def test_what_is_no_series_is_refused() -> None:
-    for changes in ([], [float("nan")]):
-        with pytest.raises(ValueError, match="finite"):
-            confidence_sequence(changes, 1.0)
-    with pytest.raises(ValueError, match="sd > 0"):
-        confidence_sequence([1.0], 0.0)
+def test_features_are_ranked_by_effect_times_importance() -> None:
+    moved = {"age": 4.0, "city": 1.0, "colour": 10.0, "debt": 2.0}
+    found = ranking(moved, {"age": 1.0, "city": 6.0, "debt": 1.0, "gone": 12.0}, most=3)
+    assert found == (Ranked("city", 1.0, 0.75), Ranked("age", 4.0, 0.125), Ranked("debt", 2.0, 0.125))
+
+
+def test_without_importances_the_effect_alone_ranks() -> None:
+    assert [one.name for one in ranking({"b": 2.0, "a": 2.0, "c": 3.0}, {})] == ["c", "a", "b"]
+    assert ranking({}, {"a": 1.0}) == ()
+
+
+@given(
+    st.dictionaries(st.text(max_size=3), st.tuples(st.floats(0, 1e6), st.floats(0, 1e6)), max_size=12),
+    st.integers(1, 12),
+)
+def test_a_longer_ranking_begins_as_a_shorter_one(features: dict[str, tuple[float, float]], most: int) -> None:
+    moved = {name: effect for name, (effect, _) in features.items()}
+    importances = {name: importance for name, (_, importance) in features.items()}
+    whole = ranking(moved, importances, most=len(features))
+    assert ranking(moved, importances, most=most) == whole[:most]
+    products = [one.effect * one.importance for one in whole]
+    assert products == sorted(products, reverse=True)
+    assert sum(one.importance for one in whole) == pytest.approx(1 if whole else 0)
+
+
+def test_what_cannot_be_ranked_is_refused() -> None:
+    with pytest.raises(ValueError, match="effects"):
+        ranking({"a": float("nan")}, {})
+    with pytest.raises(ValueError, match="importances"):
+        ranking({"a": 1.0}, {"a": -1.0})
