@@ -17,7 +17,7 @@ from detectors.reference import BOOLEANS, MAX_BINS, MAX_CATEGORIES, quantile_edg
 from detectors.sketch import Floats, Ints, encode
 from detectors.slots import slot_of, week_of
 from detectors.verdict import Insufficient
-from retrain.baseline import answers
+from retrain.scored import answers
 from schemas.spec import FeatureSpec, ModelSpec
 
 KEPT: calibration.Claim = "within budget on held-out reference"

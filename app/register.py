@@ -71,6 +71,7 @@ def register(
         prediction=rows.prediction,
         scores=rows.scores,
         label=rows.label,
+        latency_ms=rows.latency_ms,
     )
     digest = sha256_hex(path.read_bytes())
     identity = content_id("registration", namespace, name, version, digest, dict(columns))

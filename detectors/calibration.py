@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from detectors import evidence
 from detectors.sketch import Floats
@@ -131,7 +131,7 @@ def calibrate(distances: ArrayLike, blocks: ArrayLike, *, effect: float, streams
     by_block = np.stack([np.bincount(ids, weights=raw[:, score]) / sizes for score in range(len(lows))], axis=1)
     error = by_block.std(axis=0, ddof=1) / np.sqrt(n_blocks)
     unseen = (raw.sum(axis=0) + 1) / (len(raw) + 1)
-    bounds = np.minimum(unseen + float(t.ppf(1 - MISS / max(streams, 1), n_blocks - 1)) * error, 1)
+    bounds = np.minimum(unseen + float(stdtrit(n_blocks - 1, 1 - MISS / max(streams, 1))) * error, 1)
     return Scale(effect, lows, width, tuple(bounds.tolist()))
 
 

@@ -1,7 +1,7 @@
 """The least change worth a page, in each quantity's own unit, and which feature to look at first."""
 
 from collections.abc import Mapping
-from math import isfinite
+from math import isfinite, log
 from typing import NamedTuple
 
 KS_EFFECT = 0.02
@@ -15,6 +15,9 @@ CATEGORY_EFFECT = 0.02
 
 RANKED = 5
 """Features that a page names."""
+
+LATENCY_EFFECT = log(1.2)
+"""Of the logarithm of a latency: a fifth longer."""
 
 _LOSS_ABSOLUTE, _LOSS_RELATIVE = 0.005, 0.05
 

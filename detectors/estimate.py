@@ -120,6 +120,13 @@ def estimate(calibrated: Calibrated, counts: ArrayLike) -> Estimate | Insufficie
     )
 
 
+def error_by_bin(calibrated: Calibrated, bins: int = SCORE_BINS) -> Floats:
+    """Chance that an answer with a score in each bin is wrong at the threshold 0.5, shape (bins,)."""
+    sizes = np.diff([*calibrated.starts, bins])
+    chance = np.repeat(np.array(calibrated.positives, np.float64), sizes)
+    return np.where(np.arange(bins) >= bins // 2, 1 - chance, chance)
+
+
 def calibration_error(calibrated: Calibrated, by_label: ArrayLike) -> float | None:
     """Expected calibration error of matured labels, counts of shape (bins, 2); None without any. In [0, 1]."""
     grouped = np.add.reduceat(np.asarray(by_label, np.float64), np.array(calibrated.starts), axis=0)

@@ -18,6 +18,12 @@ from detectors.sketch import Floats
 FULL_WEEKS = 8
 """Independent weeks after which a slot speaks for itself."""
 
+SLOTS = 7 * 24
+"""Hours of a week."""
+
+MOST_BINS = 64
+"""Of a column that may have slots: with more of them an hour has a few rows of each, and the table is large."""
+
 _WEEK_MS = 7 * 86_400_000
 _SUNDAY = 6
 
@@ -61,10 +67,10 @@ class Slots:
         distinct, week_ids = np.unique(np.asarray(weeks, np.int64), return_inverse=True)
         if rows.ndim != 2 or ids.shape != rows.shape[:1] or week_ids.shape != ids.shape:
             raise ValueError(f"one slot and week per window, got {rows.shape}, {ids.shape}, {week_ids.shape}")
-        if ids.size and not (ids.min() >= 0 and ids.max() < 168):
-            raise ValueError(f"slots must be in [0, 168), got {ids.min()} to {ids.max()}")
+        if ids.size and not (ids.min() >= 0 and ids.max() < SLOTS):
+            raise ValueError(f"slots must be in [0, {SLOTS}), got {ids.min()} to {ids.max()}")
         self._week = {int(week): index for index, week in enumerate(distinct)}
-        self._counts = np.zeros((len(distinct), 168, rows.shape[1]))
+        self._counts = np.zeros((len(distinct), SLOTS, rows.shape[1]))
         np.add.at(self._counts, (week_ids, ids), rows)
         self._total = self._counts.sum(axis=0)
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from detectors import calibration, effects, held_out
 from detectors.sketch import Floats, Ints
-from detectors.slots import Slots, worthwhile
+from detectors.slots import MOST_BINS, Slots, worthwhile
 from detectors.verdict import Insufficient
 
 
@@ -70,7 +70,8 @@ class Stream:
     Attributes:
         measure: how windows are measured.
         fixed: expected shares of a fixed reference, shape (bins,).
-        seasonal: slots, where they explain at least half of what the reference's windows differ by; else None.
+        seasonal: slots, where they explain at least half of what the reference's windows differ by, and there are at
+            most ``slots.MOST_BINS`` bins; else None.
         scales: one per distance.
         examined: what a report may claim, and the threshold.
         effective_rows: independent rows that a window of the reference is worth.
@@ -116,7 +117,7 @@ def fit(
     ordered = measure.positions is not None
     expected, blocks, seasonal = held_out.shares(held_out.of_others(rows, calendar.days)), calendar.days, None
     effect = held_out.design_effect_of(rows, expected, ordered=ordered)
-    if len(np.unique(calendar.weeks)) >= calibration.MIN_BLOCKS:
+    if rows.shape[1] <= MOST_BINS and len(np.unique(calendar.weeks)) >= calibration.MIN_BLOCKS:
         slots = Slots(rows, calendar.slots, calendar.weeks)
         of_season = slots.expected(calendar.slots, without=calendar.weeks)
         seasonal_effect = held_out.design_effect_of(rows, of_season, ordered=ordered)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
-from math import inf
+from math import inf, log
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from detectors import calibration, held_out
-from detectors.sketch import Floats
+from detectors.estimate import Calibrated as Groups
+from detectors.estimate import error_by_bin
+from detectors.latency import quantile
+from detectors.sketch import LATENCY_EDGES, Floats, Sketch
 from detectors.slots import slot_of
 from detectors.stream import Measure
-from schemas.models import Watch
+from schemas.models import Calibrated, Watch
 
 
 class Promise(NamedTuple):
@@ -89,6 +92,24 @@ def examined(watch: Watch, threshold: float) -> Promise:
     if not watch.scales:
         return Promise("not enough data", watch.insufficient, inf)
     return Promise(*calibration.claimed(watch.autocorrelation, watch.reached, threshold))
+
+
+def expected_error(calibrated: Calibrated, counts: ArrayLike) -> float | None:
+    """What the stream ``estimate`` watches: the error rate that a window's scores say, without labels; None: no rows.
+
+    Args:
+        calibrated: of the reference.
+        counts: rows per score bin, shape (``SCORE_BINS``,).
+    """
+    rows = np.asarray(counts, np.float64)
+    errors = error_by_bin(Groups(tuple(calibrated.starts), tuple(calibrated.positives)), len(rows))
+    return float(rows @ errors / rows.sum()) if rows.sum() > 0 else None
+
+
+def log_p99(sketch: Sketch) -> float | None:
+    """What the stream ``latency`` watches: the logarithm of a window's 99% quantile in ms; None without rows."""
+    found = quantile(sketch, 0.99)
+    return None if found is None else log(max(found, float(LATENCY_EDGES[0])))
 
 
 def worth(watch: Watch) -> str:

@@ -27,7 +27,7 @@ MOST_ROWS = 1_000_000
 _ROWS = f"""
 SELECT
     p.prediction_id AS prediction_id, toUnixTimestamp64Milli(p.event_time) AS event_time, p.version AS version,
-    p.score AS score, o.positive AS positive, o.label AS label, p.prediction AS prediction,
+    p.score AS score, o.positive AS positive, o.label AS label, p.prediction AS prediction, p.latency_ms AS latency_ms,
     mapKeys(JSONExtract(p.scores, 'Map(String, Float64)')) AS classes,
     mapValues(JSONExtract(p.scores, 'Map(String, Float64)')) AS probabilities,
     JSONExtract(p.segments, {{segment_type:String}}) AS segments,
@@ -105,6 +105,7 @@ def build(table: pa.Table, spec: ModelSpec, request: Request) -> Reference:
         prediction=prediction,
         scores={name.removeprefix(_SCORE): column for name, column in scores.items()},
         label=label,
+        latency_ms=table["latency_ms"],
     )
 
 
@@ -112,9 +113,10 @@ _SCORE = "score."
 
 
 def _typed(found: pa.Table, spec: ModelSpec) -> pa.Table:
-    """Rows with columns ``label`` and ``prediction`` (text), and ``score.<class>``."""
+    """Rows with columns ``label`` and ``prediction`` (text), ``latency_ms``, and ``score.<class>``."""
     columns: dict[str, Any] = typed(found, spec)
     columns["prediction"] = found["prediction"].cast(pa.string())
+    columns["latency_ms"] = found["latency_ms"].cast(pa.float64())
     label = found["label"].cast(pa.string())
     if spec.task == "binary":
         # Labels may be 0, 1, true or the name of a class: what they mean is decided already.

@@ -28,7 +28,7 @@ _ARROW = {"number": pa.float64(), "string": pa.string(), "boolean": pa.bool_()}
 SERVED = """
     SELECT
         prediction_id, `partition`, `offset`, `row`, version, event_time, verdict,
-        prediction, score, scores, segments, features
+        prediction, score, scores, segments, features, latency_ms
     FROM raw_predictions FINAL
     WHERE namespace = {namespace:String} AND model = {model:String}
         AND verdict != 'duplicate' AND role != 'shadow'

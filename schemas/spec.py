@@ -3,10 +3,11 @@
 The spec is checked by pydantic: an error names the path, the value and the valid choices. Durations are ISO-8601.
 """
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from schemas import rules
 from schemas.rules import Rule, RuleError
@@ -92,10 +93,28 @@ class AlertSpec(_Strict):
 
 
 class ReferenceSpec(_Strict):
-    """What becomes the reference of a model that is not trained here and came without one: whichever is full first."""
+    """What becomes the reference of a model that is not trained here and came without one (whichever is full first).
+
+    And when its windows are alike: where hours and weekdays explain how they differ, a window is held against its hour.
+    """
 
     collect: timedelta = Field(default=7 * _DAY, description="event time")
     rows: int = Field(default=20_000, ge=100, description="counted predictions")
+    timezone: str = Field(
+        default="UTC", description="IANA name of the zone in which an hour of a weekday is like that of other weeks"
+    )
+    holidays: tuple[date, ...] = Field(
+        default=(), max_length=1000, description="days of that zone that are like Sundays"
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{name!r} is no time zone; write an IANA name, e.g. Europe/Berlin or UTC") from None
+        return name
 
 
 class RawSpec(_Strict):

@@ -23,7 +23,7 @@ from detectors.reference import BOOLEANS, MAX_CATEGORIES
 from detectors.sketch import Floats, Ints, Sketch
 from detectors.two_samples import CHANCE, Baseline, Judgement
 from detectors.verdict import Insufficient
-from retrain.baseline import answers
+from retrain.scored import answers
 from schemas.models import FeatureReference
 from schemas.partials import ALL
 from schemas.spec import ModelSpec

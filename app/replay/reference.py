@@ -16,4 +16,5 @@ def build(spec: ModelSpec, table: Predictions, rows: int) -> Reference:
         prediction=None if table.prediction is None else table.prediction.slice(0, rows),
         scores={name: column.slice(0, rows) for name, column in table.scores.items()},
         label=None if table.label is None else table.label.slice(0, rows),
+        latency_ms=None if table.latency_ms is None else table.latency_ms.slice(0, rows),
     )
