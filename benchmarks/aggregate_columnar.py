@@ -20,7 +20,7 @@ ROWS = 2_000
 """In a message: 300 KB, below the largest event."""
 
 _CHUNK = 40_000
-_HEADERS: list[tuple[str, str | bytes | None]] = [("content-type", CONTENT_TYPE)]
+HEADERS: list[tuple[str, str | bytes | None]] = [("content-type", CONTENT_TYPE.encode())]
 
 
 def fill_columnar(world: World, models: Sequence[Shape], events: int, span: int) -> None:
@@ -41,7 +41,7 @@ def fill_columnar(world: World, models: Sequence[Shape], events: int, span: int)
                     rows = mine[start : start + ROWS]
                     ids = [keys[row].rsplit(b"/", 1)[1].decode() for row in rows.tolist()]
                     body = batch(shape, ids, at[chunk[rows]], chunk[rows] // len(models) % shape.templates)
-                    send(producer, topic, body, b"", partition, headers=_HEADERS)
+                    send(producer, topic, body, b"", partition, headers=HEADERS)
             producer.poll(0)
     promise(producer, topic, maker, int(at.max()) + 3 * LATENESS_MS)
 

@@ -70,6 +70,7 @@ _REQUIRED: Final[dict[SourceTopic, tuple[str, ...]]] = {
     "outcomes": ("prediction_id", "event_time", "label"),
 }
 _PER_MILLISECOND: Final = {"ms": 1, "us": 1_000, "ns": 1_000_000}
+_CODED: Final = pa.dictionary(pa.int32(), pa.string())
 _NULL: Final = msgspec.Raw(b"null")
 """What NaN is in JSON; Arrow's null may be left out instead."""
 
@@ -86,7 +87,7 @@ class BadBatch(ValueError):
 
 
 class Column(NamedTuple):
-    """A column as it is read: text as utf8 or a dictionary of it, numbers as float64, times as int64 milliseconds."""
+    """A column as it is read: text as utf8 or a dictionary<int32> of it, numbers as float64, times as int64 of ms."""
 
     kind: Kind
     values: pa.Array
@@ -139,6 +140,18 @@ def read(topic: SourceTopic, value: bytes) -> Batch:
     columns = {name: _column(kind, batch.column(name)) for name, kind in kinds.items()}
     namespace, model = (metadata[name].decode() for name in (b"namespace", b"model"))
     return Batch(topic, namespace, model, batch.num_rows, columns)
+
+
+def join(batches: Sequence[Batch]) -> Batch:
+    """Batches of one topic and model, with the same columns of the same types, as one: their rows in their order."""
+    [first, *others] = batches
+    if not others:
+        return first
+    columns = {
+        name: Column(column.kind, pa.concat_arrays([batch.columns[name].values for batch in batches]))
+        for name, column in first.columns.items()
+    }
+    return Batch(first.topic, first.namespace, first.model, sum(batch.rows for batch in batches), columns)
 
 
 def bodies(batch: Batch, rows: Sequence[int] | None = None) -> list[bytes]:
@@ -291,8 +304,9 @@ def _column(kind: Kind, values: pa.Array) -> Column:
         values = values.cast(pa.float64(), safe=False)
     elif kind == "text" and pa.types.is_large_string(found):
         values = values.cast(pa.string())
-    elif kind == "text" and pa.types.is_dictionary(found) and not pa.types.is_string(found.value_type):
-        values = values.cast(pa.dictionary(pa.int32(), pa.string()))
+    elif kind == "text" and pa.types.is_dictionary(found) and found != _CODED:
+        indices = values.indices.cast(pa.int32())
+        values = pa.DictionaryArray.from_arrays(indices, values.dictionary.cast(pa.string()))
     elif kind == "time":
         values = _milliseconds(values)
     return Column(kind, values)

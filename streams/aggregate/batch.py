@@ -5,17 +5,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 from confluent_kafka import Message
 from numpy.typing import NDArray
 
 from schemas.columnar import Batch as ColumnarBatch
-from schemas.columnar import is_batch
+from schemas.columnar import is_batch, join
 from schemas.events import SourceTopic
 from streams.aggregate.decode import Record, Refused, batch_of, plain, row_of
 
 Ints = NDArray[np.int64]
+_JOINED = 1_000
+"""Messages whose columns become one: a message has less than a megabyte, and Arrow's texts at most two gigabytes."""
+
 _DOUBTFUL = b""
 """Instead of a value whose headers the fast decoder must not pass over; the record has it."""
 
@@ -31,8 +35,10 @@ class Batch:
         log_ts: the broker's timestamp of each record, in milliseconds.
         values: what the fast decoder may read, empty where the careful one must.
         record: the whole record, by its place here.
+        size: bytes of all values, those that only the careful decoder reads too.
         row: of each record in its message.
-        columnar: messages of many events, and the place of the first row of each; a record of their own is each row.
+        columnar: messages of many events, those of one model and shape together, with the places of their rows; a
+            record of their own is each row.
     """
 
     topic: SourceTopic
@@ -41,8 +47,9 @@ class Batch:
     log_ts: Ints
     values: list[bytes]
     record: Callable[[int], Record]
+    size: int
     row: Ints = field(init=False)
-    columnar: list[tuple[int, ColumnarBatch]] = field(init=False, default_factory=list)
+    columnar: list[tuple[Ints, ColumnarBatch]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.row = np.zeros(len(self.values), np.int64)
@@ -60,6 +67,7 @@ class Batch:
             np.array([record.log_ts for record in records], np.int64),
             [(record.value or b"") if plain(record) else _DOUBTFUL for record in records],
             records.__getitem__,
+            sum(len(record.value or b"") for record in records),
         )._unfold([place for place, record in enumerate(records) if is_batch(record.headers)])
 
     @classmethod
@@ -98,6 +106,7 @@ class Batch:
 
         partition, offset = partition[order], offset[order]
         values: list[bytes] = [value or b"" for value in map(Message.value, chosen)]
+        size = sum(map(len, values))
         batches = []
         if any(map(Message.headers, chosen)):
             for place, message in enumerate(chosen):
@@ -105,7 +114,7 @@ class Batch:
                     batches.append(place)
                 elif message.headers() and not plain(record(place)):
                     values[place] = _DOUBTFUL
-        return cls(topic, partition, offset, log_ts, values, record)._unfold(batches)
+        return cls(topic, partition, offset, log_ts, values, record, size)._unfold(batches)
 
     def _unfold(self, places: Sequence[int]) -> "Batch":
         """With the rows of the messages at ``places`` as records of their own.
@@ -130,10 +139,12 @@ class Batch:
             batch = found.get(int(origin[place]))
             return row_of(whole, batch, int(row[place])) if batch else whole
 
-        values = [self.values[place] for place in origin.tolist()]
-        unfolded = Batch(self.topic, self.partition[origin], self.offset[origin], self.log_ts[origin], values, record)
+        lonely = len(found) < len(self)
+        values = [self.values[place] for place in origin.tolist()] if lonely else [_DOUBTFUL] * len(origin)
+        columns = self.partition[origin], self.offset[origin], self.log_ts[origin]
+        unfolded = Batch(self.topic, *columns, values, record, self.size)
         unfolded.row = row
-        unfolded.columnar = [(int(first[place]), batch) for place, batch in found.items()]
+        unfolded.columnar = _joined([(int(first[place]), batch) for place, batch in found.items()])
         return unfolded
 
     def spans(self) -> list[tuple[int, int, int]]:
@@ -144,6 +155,24 @@ class Batch:
             for first, end in pairwise([0, *cuts.tolist(), len(self)])
             if end > first
         ]
+
+
+def _joined(batches: Sequence[tuple[int, ColumnarBatch]]) -> list[tuple[Ints, ColumnarBatch]]:
+    """Batches with the places of their first rows, those of one model and shape as one: what is done costs per column.
+
+    A batch by itself is what it is in a larger one, since each row is judged alone.
+    """
+    alike: dict[Any, list[tuple[int, ColumnarBatch]]] = {}
+    for first, batch in batches:
+        shape = tuple((name, column.kind, column.values.type) for name, column in batch.columns.items())
+        alike.setdefault((batch.namespace, batch.model, shape), []).append((first, batch))
+    found = []
+    for of in alike.values():
+        for start in range(0, len(of), _JOINED):
+            places, some = zip(*of[start : start + _JOINED], strict=True)
+            rows = [np.arange(first, first + batch.rows) for first, batch in zip(places, some, strict=True)]
+            found.append((np.concatenate(rows), join(some)))
+    return found
 
 
 def _headers(message: Message) -> list[tuple[str, bytes | None]] | None:

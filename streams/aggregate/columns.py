@@ -52,20 +52,20 @@ class Columns:
         self._models = models
         self._partitions = partitions
 
-    def predictions(self, batch: Batch, first: int, rows: PredictionRows, home: Ints) -> None:
+    def predictions(self, batch: Batch, at: Ints, rows: PredictionRows, home: Ints) -> None:
         """Fill in what is sure.
 
         Args:
             batch: its rows.
-            first: place of its first row.
-            rows: all of whose rows are DEAD from ``first`` on; those that are sure become EVENT.
+            at: the place of each of them.
+            rows: DEAD at those places; those that are sure become EVENT.
             home: partition in which each id lives, filled in too.
         """
         layout = self._models.layouts.get(model_key(batch.namespace, batch.model))
         if layout is None or layout.plan is None or not _kinds_fit(batch, layout):
             return
-        end, columns = first + batch.rows, batch.columns
-        sure = self._common(batch, first, rows, home)
+        columns = batch.columns
+        sure = self._common(batch, at, rows, home)
         names = self._models.versions
         version = _mapped(columns["version"], lambda text: names.code(text) if _is_name(text) else _NONE)
         role = _mapped(columns["role"], _role) if "role" in columns else np.full(batch.rows, CHAMPION)
@@ -76,44 +76,44 @@ class Columns:
         for name, column in columns.items():
             if name.startswith(FEATURE) and column.kind == "number":
                 sure &= ~np.isinf(_numbers(column, batch.rows))
-        rows.version[first:end] = np.maximum(version, 0)
-        rows.role[first:end] = np.maximum(role, 0)
-        rows.segment[first:end] = self._segments(batch, layout.plan)
-        rows.score[first:end], rows.place[first:end], rows.latency[first:end] = score, place, latency
-        rows.kind[first:end][sure] = EVENT
-        at = np.flatnonzero(sure)
-        if not len(at):
+        rows.version[at] = np.maximum(version, 0)
+        rows.role[at] = np.maximum(role, 0)
+        rows.segment[at] = self._segments(batch, layout.plan)
+        rows.score[at], rows.place[at], rows.latency[at] = score, place, latency
+        rows.kind[at[sure]] = EVENT
+        chosen = np.flatnonzero(sure)
+        if not len(chosen):
             return
         if probabilities is not None:
-            for row in at.tolist():
-                rows.remember(first + row, probabilities(row))
-        rows.features.append(_features(batch, layout, at, first))
-        rows.texts.append(Texts(first + at, prediction_columns(batch, at)))
+            for place_, row in zip(at[chosen].tolist(), chosen.tolist(), strict=True):
+                rows.remember(place_, probabilities(row))
+        rows.features.append(_features(batch, layout, chosen, at))
+        rows.texts.append(Texts(at[chosen], prediction_columns(batch, chosen)))
 
-    def outcomes(self, batch: Batch, first: int, rows: OutcomeRows, home: Ints) -> None:
+    def outcomes(self, batch: Batch, at: Ints, rows: OutcomeRows, home: Ints) -> None:
         """See :meth:`predictions`."""
         layout = self._models.layouts.get(model_key(batch.namespace, batch.model))
         if layout is None or layout.plan is None:
             return
-        sure = self._common(batch, first, rows, home)
+        sure = self._common(batch, at, rows, home)
         target = _targets(batch.columns["label"], batch.rows, layout.plan)
         sure &= np.isfinite(target)
-        rows.target[first : first + batch.rows] = np.where(sure, target, 0.0)
-        rows.kind[first : first + batch.rows][sure] = EVENT
-        at = np.flatnonzero(sure)
-        if len(at):
-            rows.texts.append(Texts(first + at, outcome_columns(batch, at)))
+        rows.target[at] = np.where(sure, target, 0.0)
+        rows.kind[at[sure]] = EVENT
+        chosen = np.flatnonzero(sure)
+        if len(chosen):
+            rows.texts.append(Texts(at[chosen], outcome_columns(batch, chosen)))
 
-    def _common(self, batch: Batch, first: int, rows: Rows, home: Ints) -> Bools:
+    def _common(self, batch: Batch, at: Ints, rows: Rows, home: Ints) -> Bools:
         """Fill in the columns of both topics; which rows are sure by them."""
-        key, end = model_key(batch.namespace, batch.model), first + batch.rows
+        key = model_key(batch.namespace, batch.model)
         times = batch.columns["event_time"].values
         event_time: Ints = times.fill_null(_NONE).to_numpy()
         sure: Bools = (event_time >= 0) & (event_time < _END_OF_TIME)
         event_time = np.where(sure, event_time, 0)
         newest = np.full(batch.rows, self._models.generations(key)[0].code)
         generation, window = self._models.assign(newest, event_time)
-        sure &= event_time <= rows.log_ts[first:end] + self._models.tables.future_skew[generation]
+        sure &= event_time <= rows.log_ts[at] + self._models.tables.future_skew[generation]
         ids = batch.columns["prediction_id"].values
         ids = ids.cast(pa.string()) if pa.types.is_dictionary(ids.type) else ids
         if ids.null_count:
@@ -122,8 +122,9 @@ class Columns:
         keys, lengths, homes = _keys(f"{key}/".encode(), ids, self._partitions)
         # In bytes, which are no fewer than the characters.
         sure &= (lengths > 0) & (lengths <= _LONGEST_NAME)
-        rows.generation[first:end], rows.event_time[first:end], rows.window[first:end] = generation, event_time, window
-        rows.keys[first:end], home[first:end] = keys, homes
+        rows.generation[at], rows.event_time[at], rows.window[at], home[at] = generation, event_time, window, homes
+        for place, name in zip(at.tolist(), keys, strict=True):
+            rows.keys[place] = name
         return sure
 
     def _segments(self, batch: Batch, plan: Plan) -> Ints:
@@ -154,7 +155,7 @@ def _is_empty(column: Column) -> bool:
     return bool(column.values.null_count == len(column.values))
 
 
-def _features(batch: Batch, layout: Layout, at: Ints, first: int) -> Features:
+def _features(batch: Batch, layout: Layout, chosen: Ints, at: Ints) -> Features:
     numbers = np.empty((batch.rows, len(layout.numbers)), order="F")
     for place, name in enumerate(layout.numbers):
         column = batch.columns.get(f"{FEATURE}{name}")
@@ -164,9 +165,9 @@ def _features(batch: Batch, layout: Layout, at: Ints, first: int) -> Features:
         column = batch.columns.get(f"{FEATURE}{category.name}")
         if column is not None and not _is_empty(column):
             codes[:, place] = _mapped(column, _code_in(layout.codes[place], len(category.known)))
-    if len(at) < batch.rows:
-        numbers, codes = numbers[at], codes[at]
-    return Features(layout, first + at, numbers, codes)
+    if len(chosen) < batch.rows:
+        numbers, codes = numbers[chosen], codes[chosen]
+    return Features(layout, at[chosen], numbers, codes)
 
 
 def _answers(batch: Batch, plan: Plan, sure: Bools) -> tuple[Floats, Ints, Callable[[int], tuple[float, ...]] | None]:

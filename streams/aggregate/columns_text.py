@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.columnar import FEATURE, SCORE, SEGMENT, Batch, Column
 from schemas.events import class_name
 
 _NULL = "null"
+_SMALLEST_PLAIN, _LARGEST_PLAIN = 1e-5, 1e10
 
 
 class _Asked(Mapping[str, Any]):
@@ -77,38 +80,48 @@ def _classes(values: pa.Array | None, count: int) -> pa.Array:
 
 def _objects(batch: Batch, prefix: str, at: Any) -> pa.Array:
     """JSON objects of the columns whose names begin with ``prefix``; what is null is left out, but for features."""
-    columns = {name.removeprefix(prefix): c for name, c in batch.columns.items() if name.startswith(prefix)}
-    values = {name: _chosen(column, at) for name, column in columns.items()}
-    if not columns:
+    members = [
+        (msgspec.json.encode(name.removeprefix(prefix)).decode(), column.kind, _chosen(column, at))
+        for name, column in batch.columns.items()
+        if name.startswith(prefix)
+    ]
+    if not members:
         return pa.repeat("{}", len(at))
-    if len(columns) == 1:
-        [(name, value)] = values.items()
-        return _one_member(name, value, says_null=prefix == FEATURE)
-    tokens = [_tokens(column.kind, values[name]) for name, column in columns.items()]
-    names = [msgspec.json.encode(name).decode() for name in columns]
-    if prefix == FEATURE or not any(value.null_count for value in values.values()):  # type: ignore[union-attr]
-        template = "{" + ",".join(f"{name.replace('%', '%%')}:%s" for name in names) + "}"
-        return pa.array([template % row for row in zip(*tokens, strict=True)], pa.string())
+    tokens = [_tokens(kind, values) for _, kind, values in members]
+    if prefix == FEATURE or not any(values.null_count for _, _, values in members):  # type: ignore[union-attr]
+        pieces: list[Any] = []
+        for (name, _, _), values in zip(members, tokens, strict=True):
+            pieces += [pa.scalar(f"{',' if pieces else '{'}{name}:"), values]
+        return pc.binary_join_element_wise(*pieces, pa.scalar("}"), pa.scalar(""))
     rows = []
-    for row in zip(*tokens, strict=True):
-        members = [f"{name}:{value}" for name, value in zip(names, row, strict=True) if value != _NULL]
-        rows.append("{" + ",".join(members) + "}")
+    for row in zip(*(column.to_pylist() for column in tokens), strict=True):
+        said = [f"{name}:{value}" for (name, _, _), value in zip(members, row, strict=True) if value != _NULL]
+        rows.append("{" + ",".join(said) + "}")
     return pa.array(rows, pa.string())
 
 
-def _one_member(name: str, values: Any, *, says_null: bool) -> pa.Array:
-    """Objects of one member: each different one is made once."""
-    coded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-    known = [msgspec.json.encode({name: value}).decode() for value in coded.dictionary.to_pylist()]
-    nothing = msgspec.json.encode({name: None} if says_null else {}).decode()
-    return pa.array(known, pa.string()).take(coded.indices).fill_null(nothing)
-
-
-def _tokens(kind: str, values: Any) -> list[str]:
+def _tokens(kind: str, values: Any) -> pa.Array:
     """Values as JSON, as an event that came alone is stored."""
-    if kind == "text":
-        coded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-        known = [msgspec.json.encode(value).decode() for value in [*coded.dictionary.to_pylist(), None]]
-        return [known[-1 if index is None else index] for index in coded.indices.to_pylist()]
-    found: list[str] = msgspec.json.encode(values.to_pylist()).decode()[1:-1].split(",")
-    return found
+    if kind == "number":
+        return _numbers(values)
+    if kind == "boolean":
+        return values.cast(pa.string()).fill_null(_NULL)
+    coded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+    known = [msgspec.json.encode(value).decode() for value in coded.dictionary.to_pylist()]
+    return pa.array(known, pa.string()).take(coded.indices).fill_null(_NULL)
+
+
+def _numbers(values: pa.Array) -> pa.Array:
+    """Numbers as JSON: Arrow writes those that need no exponent and are not whole as msgspec does, and sooner."""
+    found = values.to_numpy(zero_copy_only=False)
+    with np.errstate(invalid="ignore"):
+        size = np.abs(found)
+        plain = (size >= _SMALLEST_PLAIN) & (size < _LARGEST_PLAIN) & (found != np.rint(found))
+    texts = values.cast(pa.string())
+    if plain.all():
+        return texts
+    rest = np.flatnonzero(~plain)
+    # What is NaN, null or not, is null.
+    written = msgspec.json.encode(pa.array(found[rest], from_pandas=True).to_pylist())
+    others = pa.array(written.decode()[1:-1].split(","), pa.string())
+    return others if len(rest) == len(found) else pc.replace_with_mask(texts, pa.array(~plain), others)

@@ -245,7 +245,7 @@ class Member:
             self._books.count(rows, dead)
             work.buried += sum(len(letter.record.value or b"") for letter in dead)
         work.buried += sum(len(item.record.value or b"") for item in work.astray[astray:])
-        work.size += sum(map(len, chain.from_iterable(batch.values for batch in batches)))
+        work.size += sum(batch.size for batch in batches)
 
     def _forget_deleted(self) -> None:
         if self._models.deleted:

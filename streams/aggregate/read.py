@@ -58,8 +58,8 @@ class Reader:
 
     def _read_predictions(self, batch: Batch, work: Work) -> PredictionRows:
         rows, home = self._fast.predictions(batch)
-        for first, columns in batch.columnar:
-            self._columns.predictions(columns, first, rows, home)
+        for at, columns in batch.columnar:
+            self._columns.predictions(columns, at, rows, home)
         items = self._careful(batch, rows, home, work)
         by_layout: dict[str, list[tuple[int, Accepted]]] = defaultdict(list)
         for place, item in items:
@@ -84,8 +84,8 @@ class Reader:
 
     def _read_outcomes(self, batch: Batch, work: Work) -> OutcomeRows:
         rows, home = self._fast.outcomes(batch)
-        for first, columns in batch.columnar:
-            self._columns.outcomes(columns, first, rows, home)
+        for at, columns in batch.columnar:
+            self._columns.outcomes(columns, at, rows, home)
         items = self._careful(batch, rows, home, work)
         for place, item in items:
             rows.target[place] = item.target

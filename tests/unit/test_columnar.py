@@ -9,7 +9,7 @@ from batch_world import DICTIONARY, NUMBER, TEXT, TIME, arrow, batch_of_rows
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from schemas.columnar import CONTENT_TYPE, MAX_ROWS, BadBatch, bodies, is_batch, read
+from schemas.columnar import CONTENT_TYPE, MAX_ROWS, BadBatch, bodies, is_batch, join, read
 from schemas.events import MAX_EVENT_BYTES
 
 KINDS = {
@@ -161,3 +161,20 @@ def test_damaged_bytes_are_read_or_refused(changes: list[tuple[int, int]], cut: 
 def test_bytes_that_are_anything_are_refused(value: bytes) -> None:
     with pytest.raises(BadBatch):
         read("outcomes", value)
+
+
+@pytest.mark.parametrize("index", [pa.int8(), pa.uint16(), pa.int64()])
+@pytest.mark.parametrize("text", [pa.string(), pa.large_string()])
+def test_dictionaries_of_any_size_can_be_joined(index: pa.DataType, text: pa.DataType) -> None:
+    batches = []
+    for number in range(3):
+        known = pa.array([f"{number}/{place}" for place in range(100)], text)
+        column = pa.DictionaryArray.from_arrays(pa.array([*range(100), None], index), known)
+        rows = batch_of_rows([ROW] * 101, KINDS)
+        table = pa.ipc.open_stream(rows).read_all()
+        table = table.set_column(table.schema.get_field_index("feature.origin"), "feature.origin", column)
+        [batch] = table.to_batches()
+        batches.append(read("predictions", arrow(dict(zip(table.schema.names, batch.columns, strict=True)))))
+    joined = join(batches)
+    assert joined.rows == 303
+    assert bodies(joined) == [body for batch in batches for body in bodies(batch)]

@@ -18,7 +18,7 @@ from schemas.models import ModelRecord
 from schemas.spec import ModelSpec
 from streams.aggregate.decode import Record, rows_of
 from streams.aggregate.raw import outcome_table, prediction_table
-from streams.aggregate.rows import EVENT
+from streams.aggregate.rows import DEAD, EVENT
 from warehouse.client import Warehouse
 
 
@@ -261,6 +261,24 @@ def test_batches_and_events_may_alternate() -> None:
     verdicts = [told[2] for told in engine.told if isinstance(told, tuple)]
     assert verdicts == [0, 0, 2, 0, 2, 0]
     assert engine.state.positions == [4, 0]
+
+
+def test_batches_of_models_that_take_turns_are_their_rows() -> None:
+    messages = []
+    for offset in range(12):
+        model = ("delay", "binary", "multiclass")[offset % 3]
+        unlike: dict[str, Any] = {"feature.origin": f"A{offset}", "score.late": None}
+        rows = [row(20 * offset + n, **unlike) for n in range(5)]
+        if model != "multiclass":
+            rows = [each | {"score.late": 0.25 + offset / 1024, "prediction": "late"} for each in rows]
+        kinds = KINDS | {"prediction": DICTIONARY}
+        if offset >= 9:
+            # Another shape of the same model, after its others.
+            kinds = kinds | {"segment.team": TEXT, "feature.origin": TEXT}
+        messages.append(record("predictions", offset, NOW, batch_of_rows(rows, kinds, model=model)))
+    engine = check([(messages, [])])
+    kinds_of = [told[1] for told in engine.told if isinstance(told, tuple)]
+    assert kinds_of == [EVENT if place // 5 % 3 != 2 else DEAD for place in range(60)]
 
 
 def test_what_is_no_batch_is_one_dead_letter() -> None:
