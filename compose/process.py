@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -21,17 +22,29 @@ from typing import IO, Self
 
 import psutil  # type: ignore[import-untyped]
 
+_PORTS = range(20_000, 32_768)
+_TRIES = 500
+
 
 class ServerError(RuntimeError):
     """A local server did not start; the message ends with the end of its log."""
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of the loopback interface that nobody uses now.
+
+    It lies below those that systems hand to outgoing connections (from 32768 on, Linux; elsewhere higher): a server
+    takes seconds to listen, and is away while it restarts, and a port that any connection may be given is gone by then.
+
+    Raises:
+        ServerError: hundreds of them are in use.
+    """
+    for _ in range(_TRIES):
+        port = secrets.choice(_PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ServerError(f"no free port among {_TRIES} tried of {_PORTS.start} to {_PORTS.stop - 1} on 127.0.0.1")
 
 
 def answers(port: int) -> bool:

@@ -25,7 +25,7 @@ def until(done: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
-def counting(settings: Settings, warehouse: Warehouse) -> AbstractContextManager[None]:
+def counting(settings: Settings, warehouse: Warehouse) -> AbstractContextManager[object]:
     """Stage 1, until the block ends; what it raises is raised here."""
     return running(
         lambda stop: aggregate.run(

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 import notify_world as world
-from confluent_kafka import Consumer, Producer, TopicPartition
+from commits import committed
+from confluent_kafka import Producer, TopicPartition
 
 from app.wiring import prepare
 from schemas.lifecycle import Incident
@@ -79,9 +80,7 @@ class Installation:
 
     def committed(self) -> int:
         """The group's offset."""
-        consumer = Consumer(self.settings.consumer(self.settings.group("notify")))
-        [place] = consumer.committed([TopicPartition(self.settings.topic("alerts"), 0)], timeout=10)
-        consumer.close()
+        [place] = committed(self.settings, "notify", [TopicPartition(self.settings.topic("alerts"), 0)])
         return int(place.offset)
 
 

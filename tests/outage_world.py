@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from aggregate_world import HOUR, START, model_record, prediction
-from confluent_kafka import Consumer, Producer, TopicPartition
+from commits import committed
+from confluent_kafka import Producer, TopicPartition
 
 from app.wiring import prepare, publish_model
 from compose.clickhouse import LocalClickHouse
@@ -63,9 +64,7 @@ class World:
     def decided(self) -> dict[int, tuple[int, int]]:
         """Partition -> (position of predictions, number of the checkpoint) by the group's commit."""
         topic = self.settings.topic("predictions")
-        consumer = Consumer(self.settings.consumer(self.settings.group("aggregate")))
-        found = consumer.committed([TopicPartition(topic, p) for p in range(2)], timeout=30)
-        consumer.close()
+        found = committed(self.settings, "aggregate", [TopicPartition(topic, p) for p in range(2)])
         return {place.partition: (place.offset, int(place.metadata.split(":")[1])) for place in found if place.metadata}
 
     def told(self) -> dict[int, tuple[int, int]]:

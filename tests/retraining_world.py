@@ -175,7 +175,7 @@ class Topics:
         consumer = Consumer(self.settings.consumer("reader"))
         try:
             place = TopicPartition(self.settings.topic(name), 0, 0)
-            _, high = consumer.get_watermark_offsets(place, timeout=10)
+            _, high = consumer.get_watermark_offsets(place, timeout=30)
             consumer.assign([place])
             found: list[Message] = []
             while len(found) < high:

@@ -19,16 +19,16 @@ from schemas.settings import Settings
 ROOT = Path(__file__).parents[1]
 
 
-def until(done: Callable[[], object], what: str, seconds: float = 90.0) -> None:
+def until(done: Callable[[], object], what: str, seconds: float = 90.0, why: Callable[[], str] = lambda: "") -> None:
     """Look again and again until it is so.
 
     Raises:
-        Failed: it is not so in time.
+        Failed: it is not so in time; ``why`` is asked then.
     """
     deadline = time.monotonic() + seconds
     while not done():
         if time.monotonic() > deadline:
-            pytest.fail(f"not within {seconds:g} s: {what}")
+            pytest.fail(f"not within {seconds:g} s: {what}\n{why()}")
         time.sleep(0.05)
 
 
@@ -68,12 +68,16 @@ class Role:
 
     def until_ready(self) -> None:
         """Wait until it says so."""
-        until(lambda: self.get("/readyz")[0] == 200, f"{self.name} is ready: {self.get('/readyz')[1]}\n{self.said}")
+        until(
+            lambda: self.get("/readyz")[0] == 200,
+            f"{self.name} is ready",
+            why=lambda: f"{self.get('/readyz')[1]}\n{self.said[-3000:]}",
+        )
 
     @property
     def said(self) -> str:
-        """The end of its log."""
-        return self.log.read_text()[-3000:]
+        """Its log."""
+        return self.log.read_text()
 
     def end(self) -> int:
         """Tell it to leave, and wait; its exit code."""
@@ -89,7 +93,7 @@ class Role:
         try:
             return self.process.wait(10.0)
         except subprocess.TimeoutExpired:
-            pytest.fail(f"{self.name} is still there 10 s after SIGTERM; its log ends:\n{self.said}")
+            pytest.fail(f"{self.name} is still there 10 s after SIGTERM; its log ends:\n{self.said[-3000:]}")
 
 
 @contextmanager

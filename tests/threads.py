@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def running(role: Callable[[threading.Event], None]) -> Iterator[None]:
-    """Run a role beside the test until the block ends; what it raises is raised here."""
+def running(role: Callable[[threading.Event], None]) -> Iterator[Callable[[], bool]]:
+    """Run a role beside the test until the block ends; what it raises is raised here. Yields whether it has ended."""
     stop, failures = threading.Event(), []
 
     def work() -> None:
@@ -19,7 +19,7 @@ def running(role: Callable[[threading.Event], None]) -> Iterator[None]:
     thread = threading.Thread(target=work)
     thread.start()
     try:
-        yield
+        yield lambda: not thread.is_alive()
     finally:
         stop.set()
         thread.join(60)

@@ -73,13 +73,13 @@ def test_stopping_ends_the_children_too_even_paused_ones(tmp_path: Path) -> None
     until(lambda: not any(member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in family))
 
 
-def test_roles_end_with_their_supervisor() -> None:
+def test_roles_end_with_their_supervisor(tmp_path: Path) -> None:
     role = "import app.supervisor as s; s.end_with_supervisor(); print('up', flush=True); s.time.sleep(600)"
     program = f"""
-import sys, tempfile, time
+import sys, time
 from pathlib import Path
 from app.supervisor import Supervisor
-supervisor = Supervisor(Path(tempfile.mkdtemp()))
+supervisor = Supervisor(Path({str(tmp_path)!r}))
 supervisor.start("role", [sys.executable, "-c", {role!r}], {{}})
 while "up" not in supervisor.log_tail("role"):
     time.sleep(0.05)

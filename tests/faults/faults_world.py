@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from commits import committed
+from confluent_kafka import Consumer, Producer, TopicPartition
 from loads import HOUR, NAMESPACE, TOPICS, Load, Record, Shape
 from oracle import Oracle
 
@@ -35,8 +36,6 @@ PATIENCE = 120 + EVENTS / 5_000
 
 PAST = 0.1
 """A kill counts only when at least this share of all events lies past the last checkpoint."""
-
-_STARTING = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
 
 
 class Role:
@@ -236,18 +235,7 @@ class World:
             for name in TOPICS
             for p in range(self.settings.source_partitions)
         ]
-        reader = Consumer(self.settings.consumer(self.settings.group("aggregate")))
-        deadline = time.monotonic() + 30
-        try:
-            while True:
-                try:
-                    return sum(max(0, answer.offset) for answer in reader.committed(places, timeout=30))
-                except KafkaException as error:  # a broker that has only just started looks for its coordinator
-                    if error.args[0].code() not in _STARTING or time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.1)
-        finally:
-            reader.close()
+        return sum(max(0, answer.offset) for answer in committed(self.settings, "aggregate", places))
 
     def owners(self) -> set[str]:
         """Who has made the newest checkpoint of each partition."""

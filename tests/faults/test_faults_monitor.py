@@ -2,8 +2,9 @@
 
 import msgspec
 import numpy as np
+from commits import committed
 from comparison import check, check_reports
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
 from faults_world import PAST, Role, World
 from loads import NAMESPACE
 
@@ -47,16 +48,14 @@ def undecided(world: World) -> int:
     return int(np.count_nonzero(load.time[request] >= decided[load.model[request]]))
 
 
-def committed(world: World) -> int:
-    """How many messages the monitor has put behind it."""
-    reader = Consumer(world.settings.consumer(world.settings.group("monitor")))
-    (place,) = reader.committed([TopicPartition(world.settings.topic("partials"), 0)], timeout=30)
-    reader.close()
+def put_behind(world: World) -> int:
+    """How many messages the monitor has committed."""
+    (place,) = committed(world.settings, "monitor", [TopicPartition(world.settings.topic("partials"), 0)])
     return max(0, place.offset)
 
 
 def wait_for_a_commit(world: World, before: int) -> None:
-    world.until("the monitor commits", lambda: committed(world) > before)
+    world.until("the monitor commits", lambda: put_behind(world) > before)
 
 
 def kill(world: World, victim: Role, step: str) -> None:
@@ -71,7 +70,7 @@ def test_killed_between_merge_insert_send_and_commit(world: World) -> None:
     following = world.role("monitor")
     for number, step in enumerate(("decided", "inserted", "sent", "told", "committed")):
         victim, following = following, world.role("monitor")
-        before = committed(world)
+        before = put_behind(world)
         victim.go(step)
         # Windows of an hour: a twelfth of the first phase each.
         world.feed(0.25 + 0.15 * number)

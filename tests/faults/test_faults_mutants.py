@@ -31,7 +31,7 @@ def test_a_mutant_is_noticed(
     following.go()
 
     def count() -> None:
-        world.finish(30)
+        world.finish()
         check(world.oracle, world.warehouse)
 
     if mutant:

@@ -53,7 +53,7 @@ def test_memory_is_bounded_by_bytes_and_while_clickhouse_is_away(world: World, t
         assert steady(role) - held < QUEUE, "what comes meanwhile waits in Kafka"
         assert held - idle < 6 * QUEUE
         world.clickhouse.start()
-        until(lambda: role.said.count("aggregate.assigned") >= 2, "it takes the partitions up again", 240)
+        until(lambda: role.said.count("aggregate.assigned") >= 4, "it takes the partitions up again", 240)
         assert role.end() == 0
     with started(world.settings.model_copy(update={"checkpoint_seconds": 1.0}), tmp_path, {"aggregate": {}}):
         until(lambda: world.counted() == {"predictions.counted": world.sent}, "all is counted, once", 240)

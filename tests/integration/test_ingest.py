@@ -19,7 +19,8 @@ import msgspec
 import pytest
 import threads
 from clickhouse_connect.driver.client import Client
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from commits import committed
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
@@ -95,14 +96,8 @@ class Installation:
 
     def tally(self, topic: str, partitions: int = 3) -> Tally:
         """The committed books of a topic of the shop."""
-        consumer = Consumer(self.settings.consumer(self.settings.group("ingest")))
         places = [TopicPartition(f"{self.shop}.{topic}", p) for p in range(partitions)]
-        try:
-            parts = [Tally.of(answer.metadata) for answer in consumer.committed(places, timeout=30)]
-        except KafkaException:  # a coordinator that is just being made
-            return Tally()
-        finally:
-            consumer.close()
+        parts = [Tally.of(answer.metadata) for answer in committed(self.settings, "ingest", places)]
         return Tally(*(sum(figures) for figures in zip(*map(msgspec.structs.astuple, parts), strict=True)))
 
 
@@ -247,9 +242,7 @@ def test_a_model_that_starts_at_the_end_gets_no_history_but_all_that_follows(ins
     installation.publish(installation.record(start="latest"))
     with running(installation):
         places = [TopicPartition(f"{installation.shop}.decisions", p) for p in range(3)]
-        consumer = Consumer(installation.settings.consumer(installation.settings.group("ingest")))
-        until(lambda: all(answer.offset >= 0 for answer in consumer.committed(places, timeout=30)))
-        consumer.close()
+        until(lambda: all(answer.offset >= 0 for answer in committed(installation.settings, "ingest", places)))
     # Begun is begun: what comes while the role is down is read.
     installation.decide(range(10, 20))
     with running(installation):

