@@ -4,13 +4,18 @@ Only ``app`` builds a :class:`Settings`; everybody else is handed one.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.channels import ChannelNames, Channels
 from schemas.topics import PARTITIONER, TOPICS, TopicName
+
+_CLASSIC_ONLY = {"session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"}
+
+GroupProtocol = Literal["classic", "consumer"]
+"""How a consumer group shares partitions out: by its members (classic), or by the broker (KIP-848)."""
 
 
 class Settings(BaseSettings):
@@ -46,6 +51,11 @@ class Settings(BaseSettings):
     checkpoint_seconds: float = Field(default=10.0, gt=0, description="longest time between two checkpoints")
     idle_after_seconds: float = Field(default=300.0, gt=0, description="silence after which a partition is idle")
     session_timeout_ms: int = Field(default=30_000, ge=1_000, description="a dead member is replaced after this")
+    group_protocol: GroupProtocol = Field(
+        default="classic",
+        description="of the aggregators' group; consumer: KIP-848, where a dead member is replaced after the broker's "
+        "group.consumer.session.timeout.ms",
+    )
     cache_events: int = Field(default=1_000_000, ge=1_000, description="events an aggregator remembers per partition")
     web_host: str = Field(default="127.0.0.1", description="where the web page listens; it has no log-in of its own")
     web_port: int = Field(default=8080, ge=1, le=65535)
@@ -93,6 +103,15 @@ class Settings(BaseSettings):
         return self.kafka(
             **{"enable.idempotence": True, "acks": "all", "partitioner": PARTITIONER, "linger.ms": 5} | options
         )
+
+    def counting(self, **options: Any) -> dict[str, Any]:
+        """Configuration of an aggregator's consumer: a source partition's topics go to the same member."""
+        classic = self.consumer(self.group("aggregate"), **options)
+        if self.group_protocol == "classic":
+            return classic | {"partition.assignment.strategy": "range"}
+        # Sessions and heartbeats are the broker's there, and a client that names them is refused.
+        kept = {key: value for key, value in classic.items() if key not in _CLASSIC_ONLY}
+        return kept | {"group.protocol": "consumer", "group.remote.assignor": "range"}
 
     def consumer(self, group: str, **options: Any) -> dict[str, Any]:
         """Configuration of a consumer that decides itself when its offsets are committed."""

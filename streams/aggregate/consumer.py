@@ -17,6 +17,7 @@ from streams.aggregate.books import Books
 from streams.aggregate.breaker import Breaker
 from streams.aggregate.checkpoint import CommitRefused, Outputs, checkpoint, settle
 from streams.aggregate.fast import INSTALLED
+from streams.aggregate.given import Given
 from streams.aggregate.idle import Watch, adopt, targets
 from streams.aggregate.judge import Judge
 from streams.aggregate.models import Models, ModelsReader
@@ -93,10 +94,8 @@ class Member:
         self._watch = Watch(settings.idle_after_seconds, self._checkpointed)
         self._crossed_at: float | None = None
         self._consumer = Consumer(
-            settings.consumer(
-                settings.group("aggregate"),
+            settings.counting(
                 **{
-                    "partition.assignment.strategy": "range",
                     "enable.partition.eof": True,
                     # Positions are always given; one that is out of range means that events were deleted unread.
                     "auto.offset.reset": "error",
@@ -104,6 +103,7 @@ class Member:
                 },
             )
         )
+        self._given = Given(self._consumer, list(self._sides), settings.group_protocol)
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set, then checkpoint and leave.
@@ -138,10 +138,9 @@ class Member:
             if not not_now(error):
                 raise
             log.warning("aggregate.paused", partitions=sorted(self._states), error=str(error)[:300])
-            assigned = sorted(self._states) or self._assigned
             self._drop(lost=False)
-            self._consumer.assign([])
-            self._assigned, self._retry_at = assigned, self._now() + _AWAY_SECONDS
+            self._given.put_down()
+            self._assigned, self._retry_at = self._given.whole(), self._now() + _AWAY_SECONDS
 
     def _turn(self) -> None:
         self._observer.turn()
@@ -168,21 +167,32 @@ class Member:
 
     # A callback runs inside consume(): it only notes what the loop must do, except that a revoke must finish there.
 
-    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._assigned = sorted({p.partition for p in partitions})
-        consumer.assign([])
+    # With KIP-848's protocol some partitions may come or go while others stay: all are put down at a checkpoint, and
+    # those that are there then are taken up as by a new owner. One way, for both protocols.
 
-    def _on_revoke(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._hand_over(lost=False)
+        self._given.add(partitions)
+        self._assigned = self._given.whole()
+
+    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._hand_over(lost=True)
+        self._given.remove(partitions)
+        self._assigned = self._given.whole() or None
+
+    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        log.warning("aggregate.lost", partitions=sorted(self._states))
+        self._drop()
+        self._given.remove(partitions)
+
+    def _hand_over(self, *, lost: bool) -> None:
+        """Checkpoint, and put everything down."""
         try:
             self._checkpoint()
         except Exception as error:  # an exception must not cross librdkafka; the loop raises it
             if not not_now(error):
                 self._failure = error
-        self._drop()
-
-    def _on_lost(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
-        log.warning("aggregate.lost", partitions=sorted(self._states))
-        self._drop()
+        self._drop(lost=lost)
 
     def _drop(self, *, lost: bool = True) -> None:
         self._states, self._work, self._assigned, self._crossed_at = {}, Work(), None, None
@@ -194,7 +204,7 @@ class Member:
         self._states = assign(partitions, self._consumer, self._models, self._out, owner=self._owner_id(), now=now)
         self._assigned = None
         self._checkpointed, self._watch = now, Watch(self._settings.idle_after_seconds, now)
-        self._consumer.assign(
+        self._given.read(
             [
                 TopicPartition(topic, p, state.positions[side])
                 for p, state in self._states.items()
@@ -363,5 +373,10 @@ def _helpful(error: KafkaError, settings: Settings) -> Exception:
             f"events were deleted from Kafka before they were counted: {error.str()}. Raise retention.ms of the source "
             f"topics; to go on with what is left, stop all aggregators, and commit for the group "
             f"{settings.group('aggregate')} the first offsets that exist, with the metadata that is committed now."
+        )
+    if error.code() == KafkaError._FATAL and settings.group_protocol == "consumer":
+        return CannotContinue(
+            f"Kafka refuses a member by the protocol of KIP-848: {error.str()}. It needs Kafka 4.0 or newer, and the "
+            "assignor range among the broker's group.consumer.assignors; or set DRIFTLINE_GROUP_PROTOCOL=classic."
         )
     return KafkaException(error)

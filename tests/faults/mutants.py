@@ -99,7 +99,7 @@ MUTANTS: dict[str, tuple[Callable[[], None], str]] = {
     "unbounded-look-up": (unbounded_look_up, "test_faults_kills.py::test_killed_between_every_two_steps"),
     "watermark-not-restored": (watermark_not_restored, "test_faults_kills.py::test_killed_between_every_two_steps"),
     "no-redo": (no_redo, "test_faults_kills.py::test_killed_between_every_two_steps"),
-    "refusal-ignored": (refusal_ignored, "test_faults_zombie.py::test_its_commit_is_tried_and_refused[C3]"),
+    "refusal-ignored": (refusal_ignored, "test_faults_zombie.py::test_its_commit_is_tried_and_refused[C3-classic]"),
 }
 """Name -> (what breaks this process, the test that must fail)."""
 

@@ -21,7 +21,8 @@ def environment(world: World, **changed: Any) -> dict[str, str]:
         name: getattr(settings, name)
         for name in (
             "bootstrap_servers", "clickhouse_url", "database", "topic_prefix", "source_partitions", "replication",
-            "checkpoint_seconds", "session_timeout_ms", "idle_after_seconds", "store",
+            "checkpoint_seconds", "session_timeout_ms", "group_protocol", "idle_after_seconds",
+            "store",
         )
     } | changed  # fmt: skip
     return os.environ | {f"DRIFTLINE_{name.upper()}": str(value) for name, value in given.items()}

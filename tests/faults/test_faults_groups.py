@@ -1,7 +1,9 @@
 """Scenario 9: aggregators are added and removed under load; partitions move, and every event is counted once."""
 
 import signal
+from collections.abc import Callable
 
+import pytest
 from comparison import check, check_no_forks
 from faults_world import Role, World
 
@@ -25,8 +27,17 @@ def leave(role: Role) -> None:
     assert role.process.wait(30) == 0, role.tail()
 
 
-def test_members_come_and_go_under_load(world: World) -> None:
-    first, second, third = (world.role("aggregate") for _ in range(3))
+@pytest.mark.parametrize(
+    "protocols",
+    [
+        pytest.param(("classic", "classic", "classic"), id="classic"),
+        pytest.param(("consumer", "consumer", "consumer"), id="kip848"),
+        pytest.param(("classic", "consumer", "consumer"), id="from_classic_to_kip848"),
+    ],
+)
+def test_members_come_and_go_under_load(make_world: Callable[..., World], protocols: tuple[str, str, str]) -> None:
+    world = make_world()
+    first, second, third = (world.role("aggregate", group_protocol=protocol) for protocol in protocols)
     world.feed(0.1)
     first.go()
     share(world, 1, "one counts all")

@@ -1,12 +1,16 @@
 """Scenario 4: an owner sleeps past its session, wakes up, and goes on where it was."""
 
 import signal
+from collections.abc import Callable
 
 import pytest
 from comparison import check, check_no_forks
 from faults_world import Role, World
 
-REFUSED = ("Unknown member", "UNKNOWN_MEMBER_ID", "Specified group generation id is not valid", "ILLEGAL_GENERATION")
+REFUSED = (
+    "Unknown member", "UNKNOWN_MEMBER_ID", "Specified group generation id is not valid", "ILLEGAL_GENERATION",
+    "FENCED_MEMBER_EPOCH", "STALE_MEMBER_EPOCH", "member epoch is",
+)  # fmt: skip
 """How the coordinator says that the group has gone on without a member."""
 
 
@@ -34,8 +38,9 @@ def check_all(world: World, *roles: Role) -> None:
     check_no_forks(world.warehouse)
 
 
-@pytest.mark.parametrize("step", ["C0", "C3"])
-def test_its_commit_is_tried_and_refused(world: World, step: str) -> None:
+@pytest.mark.parametrize(("step", "protocol"), [("C0", "classic"), ("C3", "classic"), ("C3", "consumer")])
+def test_its_commit_is_tried_and_refused(make_world: Callable[..., World], step: str, protocol: str) -> None:
+    world = make_world(group_protocol=protocol)
     zombie, successor = asleep(world, step)
     said = len(zombie.log.read_text())
     zombie.go().signal(signal.SIGCONT)
