@@ -17,8 +17,9 @@ NAME = "analyst"
 
 _LIMITS = {"max_execution_time": "60", "max_memory_usage": str(4 * 10**9), "max_result_rows": str(5 * 10**6)}
 _READS = {"SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS", "USE"}
-# An embedded engine has no folder that its functions are kept in: these read files, variables, or text as a statement.
-_FUNCTIONS = {"file", "python", "eval"}
+# An embedded engine has no folder that its functions are kept in: these read files, variables, or text as a statement;
+# sqlite makes the file that it is then not allowed to read.
+_FUNCTIONS = {"file", "python", "eval", "sqlite"}
 
 # As ClickHouse does in this mode, other settings are refused; these say how to answer, and clients send them unasked.
 _SETTINGS = {

@@ -133,7 +133,7 @@ def _decisions(model: str, world: World, counts: Counts, tested: Counts) -> None
 
 
 def _revised(model: str, world: World, counts: Counts, tested: Counts) -> None:
-    for (m, window), (_, content) in world.revised.items():
+    for (m, window), (_, (_, content)) in world.revised.items():
         if m == model and window < END:
             wanted = {kind: counts.get((model, kind, window), (0, 0)) for kind in REVISED}
             joined = counts.get((model, "joined", window), (0, 0))

@@ -181,8 +181,7 @@ class Monitor:
             version = sum(seq for (_, key), (seq, _) in held.rows.items() if key[2] == window and key[1] in REVISED)
             content = {kind: held.total(kind, window) for kind in REVISED}
             yield from world.step()
-            row = (model, window), 0 if world.mutant == "report-last-wins" else version, content
-            yield from world.insert(world.revised, [row])
+            yield from self.revise((model, window), version, content)
             held.changed.discard(window)
         known = world.reports.get((model, start), (0, report))[1]
         if known != report and world.mutant != "random-alert-id":
@@ -191,6 +190,15 @@ class Monitor:
         held.last = report
         yield from world.step()
         yield from self.tell(report)
+
+    def revise(self, key: tuple[str, int], version: int, content: dict[str, Count]) -> Steps:
+        """Who has read a revision never reads an older one afterwards, whoever wakes up and writes."""
+        world = self.world
+        row = key, 0 if world.mutant == "report-last-wins" else version, (version, content)
+        yield from world.insert(world.revised, [row])
+        world.revisions[key] = max(version, world.revisions.get(key, 0))
+        if (stands := world.revised[key][1][0]) < world.revisions[key]:
+            raise Violation("revision", f"{key} has gone back from {world.revisions[key]} to {stands}")
 
     def tell(self, report: Report) -> Steps:
         """Alerts and requests; receivers keep one of each id."""

@@ -16,7 +16,6 @@ RARE = {
     "no-republish",
     "no-reemit",
     "ack-first",
-    "report-last-wins",
 }
 """Caught after hundreds of schedules: ``python -m tests.protocol --mutant all`` shows them."""
 

@@ -140,6 +140,7 @@ class World:
         self.aggregators, self.monitors = Group(self, PARTITIONS), Group(self, 1)
         self.raw, self.redo, self.partials, self.checkpoints, self.heads = (Table() for _ in range(5))
         self.reports, self.revised = Table(), Table()
+        self.revisions: dict[tuple[str, int], int] = {}
         self.dead_letters: set[Record] = set()
         self.messages: list[Any] = []
         self.alerts: set[str] = set()
