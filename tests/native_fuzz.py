@@ -92,6 +92,22 @@ def count(rng: random.Random) -> None:
     assert found[0] == found[1], found
 
 
+def remember(rng: random.Random) -> None:
+    """Claim, look up and forget a few ids in the native table and in a dictionary; both must agree."""
+    from streams.aggregate.ids import NativeIds, PlainIds
+    from streams.aggregate.keys import Keys
+
+    native, plain = NativeIds(), PlainIds()
+    for slot in range(0, 400, 40):
+        keys = Keys.of([bytes(rng.choices(b"ab", k=rng.randrange(9))) for _ in range(rng.randrange(40))])
+        prefix, count = bytes(rng.choices(b"ab", k=rng.randrange(3))), rng.randrange(50)
+        found = [
+            (ids.claim(keys, slot).tolist(), ids.forget(count, prefix).tolist(), ids.find(keys).tolist(), ids.oldest())
+            for ids in (native, plain)
+        ]
+        assert found[0] == found[1], found
+
+
 def refuse_memory(values: Sequence[bytes | None]) -> int:
     """Let each allocation of a batch fail once, where Python can do that; how many did."""
     try:
@@ -102,10 +118,15 @@ def refuse_memory(values: Sequence[bytes | None]) -> int:
     import native_world as world
 
     numbers, groups, codes = np.zeros(8), np.zeros(8, np.int64), np.zeros(8, np.int32)
+    offsets = np.arange(9, dtype=np.int32)
 
     def work() -> None:
         driftline_native.numeric(numbers, groups, 1, numbers[:1], None, 1.0)
         driftline_native.categorical(codes, groups, 1, 2)
+        keys, _hashes = driftline_native.prefixed(b"k" * 90, offsets, b"12345678")
+        ids = driftline_native.Ids()
+        ids.claim(keys, np.arange(8) * 91, offsets[1:] * 0 + 91, 0)
+        ids.forget(b"k", 3)
         decoder = world.decoder()
         decoder.predictions(values, True)
         decoder.outcomes(values, True)
@@ -146,6 +167,7 @@ def work(seconds: float, seed: int) -> int:
         for topic in _TOPICS:
             try:
                 count(rng)
+                remember(rng)
                 found = world.check(decoder, topic, batch)
             except AssertionError as error:
                 print(f"The decoders differ (--seed {seed}, event {events:,}, {topic}): {error}")

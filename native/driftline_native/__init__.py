@@ -1,4 +1,4 @@
-"""The hot path of stage 1 in C: a conservative decoder of events into columns, and counting by group.
+"""The hot path of stage 1 in C: a conservative decoder of events into columns, a table of ids, and counting by group.
 
 What the decoder says, the careful decoder would have said too. A row of which it is not sure in every respect has model
 -1, and belongs to ``streams.aggregate.accept``, which alone decides verdicts and refusals. The package is optional:
@@ -7,9 +7,28 @@ without a C compiler importing it fails, everything goes the careful way, and nu
 
 from typing import NamedTuple
 
-from driftline_native._native import MAX_EVENT_BYTES, Decoder, Outcomes, Predictions, categorical, numeric
+from driftline_native._native import (
+    MAX_EVENT_BYTES,
+    Decoder,
+    Ids,
+    Outcomes,
+    Predictions,
+    categorical,
+    numeric,
+    prefixed,
+)
 
-__all__ = ["MAX_EVENT_BYTES", "Decoder", "Outcomes", "Plan", "Predictions", "categorical", "numeric"]
+__all__ = [
+    "MAX_EVENT_BYTES",
+    "Decoder",
+    "Ids",
+    "Outcomes",
+    "Plan",
+    "Predictions",
+    "categorical",
+    "numeric",
+    "prefixed",
+]
 
 
 class Plan(NamedTuple):

@@ -3,11 +3,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Buffer
 
 MAX_EVENT_BYTES: Final[int]
 
 Block = tuple[bytearray, bytearray, bytearray, bytearray]
 Texts = dict[str, tuple[bytearray, bytearray]]
+_Bytes = Buffer | NDArray[np.uint8]
 _Plan = tuple[
     str, str, tuple[str, ...], tuple[tuple[str, str, tuple[str, ...]], ...], tuple[str, ...], str, tuple[str, ...]
 ]
@@ -19,7 +21,7 @@ class Predictions(NamedTuple):
         model: int32, place of the plan; -1: not decided here, the careful decoder's row.
         event_time: int64, milliseconds since 1970.
         hash: uint32, murmur2 of the key without its sign; partition = hash % partitions.
-        keys: ``namespace/model/prediction_id``; None where model is -1.
+        keys: (offsets int32 [n + 1], UTF-8) of ``namespace/model/prediction_id``; empty where model is -1.
         version: int32, code of ``Decoder.versions``.
         role: int8: 0 champion, 1 canary, 2 shadow.
         segment: int32, code of ``Decoder.segments``.
@@ -36,7 +38,7 @@ class Predictions(NamedTuple):
     model: bytearray
     event_time: bytearray
     hash: bytearray
-    keys: list[bytes | None]
+    keys: tuple[bytearray, bytearray]
     version: bytearray
     role: bytearray
     segment: bytearray
@@ -57,7 +59,7 @@ class Outcomes(NamedTuple):
     model: bytearray
     event_time: bytearray
     hash: bytearray
-    keys: list[bytes | None]
+    keys: tuple[bytearray, bytearray]
     target: bytearray
     texts: Texts
 
@@ -94,6 +96,48 @@ class Decoder:
 
     def outcomes(self, values: Sequence[bytes | None], texts: bool) -> Outcomes:
         """Decode values of the topic of outcomes; see :meth:`predictions`."""
+
+class Ids:
+    """Ids and the slot in which each was first seen, in the order in which they came; they are compared to the byte.
+
+    A column of keys is three buffers: key ``i`` is ``data[start[i]:start[i] + size[i]]``, start int64, size int32.
+    """
+
+    def __init__(self) -> None: ...
+    def __len__(self) -> int: ...
+    def claim(self, data: _Bytes, start: NDArray[np.int64], size: NDArray[np.int32], slot: int) -> bytearray:
+        """The slot of each key, int64; a new one gets ``slot`` and its place.
+
+        Raises:
+            OverflowError: more than 2**31 ids.
+            TypeError: a column is of another type.
+            ValueError: a key does not lie within the data, or the slot is negative.
+        """
+
+    def find(self, data: _Bytes, start: NDArray[np.int64], size: NDArray[np.int32]) -> bytearray:
+        """The slot of each key, int64; -1 where there is none. Raises what :meth:`claim` does."""
+
+    def forget(self, prefix: bytes, count: int) -> tuple[bytearray, bytearray]:
+        """Take out the oldest ``count`` ids that begin with the prefix: their bytes, and the int32 size of each."""
+
+    def oldest(self) -> int:
+        """The slot of the oldest id, -1 without any."""
+
+def prefixed(prefix: bytes, offsets: NDArray[np.int32], data: _Bytes) -> tuple[bytearray, bytearray]:
+    """Keys of ids in Arrow's layout.
+
+    Args:
+        prefix: that all of them get.
+        offsets: int32 [n + 1]; id ``i`` is ``data[offsets[i]:offsets[i + 1]]``.
+        data: bytes of the ids.
+
+    Returns:
+        The keys, one after the other, and uint32, murmur2 of each without its sign.
+
+    Raises:
+        TypeError: the offsets are of another type.
+        ValueError: they fall, or are beyond the data.
+    """
 
 def numeric(
     values: NDArray[np.float64],

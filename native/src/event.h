@@ -130,16 +130,6 @@ static int32_t code_of(Codes *codes, Span text, PyObject *(*told)(const void *),
     return code;
 }
 
-/* `namespace/model/prediction_id`, the key of an event. */
-static inline PyObject *key_of(const Event *event) {
-    Py_ssize_t size = PyBytes_GET_SIZE(event->plan->prefix);
-    PyObject *key = PyBytes_FromStringAndSize(NULL, size + event->id.size);
-    if (!key) return NULL;
-    memcpy(PyBytes_AS_STRING(key), PyBytes_AS_STRING(event->plan->prefix), (size_t)size);
-    memcpy(PyBytes_AS_STRING(key) + size, event->id.text, (size_t)event->id.size);
-    return key;
-}
-
 /* murmur2 as Kafka's clients have it, without the sign (see streams/aggregate/routing.py). */
 static inline uint32_t murmur2(Span key) {
     const uint32_t m = 0x5BD1E995;
@@ -164,38 +154,35 @@ static inline uint32_t murmur2(Span key) {
 
 /* Columns that both events have. */
 typedef struct {
-    PyObject *keys;
     Column model, event_time, hash;
-    Texts ids;
+    Texts keys, ids;
 } Common;
 
 static void common_drop(Common *common) {
-    Py_CLEAR(common->keys);
     column_drop(&common->model);
     column_drop(&common->event_time);
     column_drop(&common->hash);
+    texts_drop(&common->keys);
     texts_drop(&common->ids);
 }
 
 static int common_init(Common *common, Py_ssize_t rows) {
-    common->keys = PyList_New(rows);
-    if (!common->keys || !column_zeros(&common->model, rows * 4) || !column_zeros(&common->event_time, rows * 8) ||
-        !column_zeros(&common->hash, rows * 4) || texts_init(&common->ids, rows) < 0)
+    if (!column_zeros(&common->model, rows * 4) || !column_zeros(&common->event_time, rows * 8) ||
+        !column_zeros(&common->hash, rows * 4) || texts_init(&common->keys, rows) < 0 || texts_init(&common->ids, rows) < 0)
         return -1;
-    for (Py_ssize_t row = 0; row < rows; row++) PyList_SET_ITEM(common->keys, row, Py_NewRef(Py_None));
     memset(PyByteArray_AS_STRING(common->model.array), 0xFF, (size_t)rows * 4); /* -1 */
     return 0;
 }
 
 /* Row `row` is this event. 0, or -1 with an exception. */
 static inline int common_add(Common *common, Decoder *decoder, Py_ssize_t row, const Event *event) {
-    PyObject *key = key_of(event);
-    if (!key) return -1;
-    Py_DECREF(PyList_GET_ITEM(common->keys, row)); /* None */
-    PyList_SET_ITEM(common->keys, row, key);
+    Span prefix = {PyBytes_AS_STRING(event->plan->prefix), PyBytes_GET_SIZE(event->plan->prefix)};
+    Py_ssize_t begin = common->keys.data.used;
+    if (texts_add(&common->keys, row, prefix) < 0 || texts_add(&common->keys, row, event->id) < 0) return -1;
     AT(common->model, int32_t, row) = (int32_t)(event->plan - decoder->plans);
     AT(common->event_time, int64_t, row) = event->event_time;
-    AT(common->hash, uint32_t, row) = murmur2((Span){PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)});
+    Span key = {PyByteArray_AS_STRING(common->keys.data.array) + begin, common->keys.data.used - begin};
+    AT(common->hash, uint32_t, row) = murmur2(key);
     return 0;
 }
 

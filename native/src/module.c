@@ -1,5 +1,5 @@
 /* The extension module: the type Decoder and what it returns, and the kernels. Nothing is global. */
-#include "kernels.h"
+#include "ids.h"
 #include "outcome.h"
 #include "prediction.h"
 
@@ -13,7 +13,7 @@ static PyStructSequence_Field PREDICTIONS[] = {
     {"model", "int32: place of the plan; -1: the careful decoder's row"},
     {"event_time", "int64: milliseconds since 1970"},
     {"hash", "uint32: murmur2 of the key, without the sign"},
-    {"keys", "list of namespace/model/prediction_id; None where model is -1"},
+    {"keys", "(offsets, data) of namespace/model/prediction_id; empty where model is -1"},
     {"version", "int32: code, see Decoder.versions"},
     {"role", "int8: 0 champion, 1 canary, 2 shadow"},
     {"segment", "int32: code, see Decoder.segments"},
@@ -28,7 +28,7 @@ static PyStructSequence_Field OUTCOMES[] = {
     {"model", "int32: place of the plan; -1: the careful decoder's row"},
     {"event_time", "int64: milliseconds since 1970"},
     {"hash", "uint32: murmur2 of the key, without the sign"},
-    {"keys", "list of namespace/model/prediction_id; None where model is -1"},
+    {"keys", "(offsets, data) of namespace/model/prediction_id; empty where model is -1"},
     {"target", "float64: the label as a number"},
     {"texts", "name -> (offsets, data)"},
     {NULL, NULL}};
@@ -83,11 +83,8 @@ static PyObject *decoder_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     if (!plans) return NULL;
     Decoder *self = (Decoder *)type->tp_alloc(type, 0);
     if (!self) goto failed;
-    /* Python's own secret: different in every process. */
-    PyObject *word = PyUnicode_FromString("driftline_native");
-    if (!word) goto failed;
-    uint64_t seed = folded((uint64_t)PyObject_Hash(word), UINT64_C(0xD1B54A32D192ED03));
-    Py_DECREF(word);
+    uint64_t seed;
+    if (!secret(&seed)) goto failed;
     self->versions.table.seed = self->segments.table.seed = seed;
     self->versions.list = PyList_New(0);
     self->segments.list = PyList_New(0);
@@ -164,7 +161,7 @@ static PyObject *decoder_predictions(Decoder *self, PyObject *args, PyObject *kw
         bool sure = event_bytes(PyTuple_GET_ITEM(values, row), &c) && read_prediction(self, c, &found);
         if (!sure && PyErr_Occurred()) goto done;
         if (sure && add_prediction(&out, self, row, &found) < 0) goto done;
-        if (!sure && out.with_texts && add_no_texts(&out, row) < 0) goto done;
+        if (!sure && add_no_texts(&out, row) < 0) goto done;
     }
     PyObject *texts = PyDict_New();
     if (texts && out.with_texts &&
@@ -173,7 +170,7 @@ static PyObject *decoder_predictions(Decoder *self, PyObject *args, PyObject *kw
           put_texts(texts, "segments", &out.segments)))
         Py_CLEAR(texts);
     PyObject *items[] = {column_taken(&out.common.model), column_taken(&out.common.event_time),
-                         column_taken(&out.common.hash),  Py_NewRef(out.common.keys),
+                         column_taken(&out.common.hash),  texts_taken(&out.common.keys),
                          column_taken(&out.version),      column_taken(&out.role),
                          column_taken(&out.segment),      column_taken(&out.score),
                          column_taken(&out.place),        column_taken(&out.latency),
@@ -200,14 +197,14 @@ static PyObject *decoder_outcomes(Decoder *self, PyObject *args, PyObject *kwarg
         bool sure = event_bytes(PyTuple_GET_ITEM(values, row), &c) && read_outcome(self, c, &found);
         if (!sure && PyErr_Occurred()) goto done;
         if (sure && add_outcome(&out, self, row, &found) < 0) goto done;
-        if (!sure && out.with_texts && add_no_outcome_texts(&out, row) < 0) goto done;
+        if (!sure && add_no_outcome_texts(&out, row) < 0) goto done;
     }
     PyObject *texts = PyDict_New();
     if (texts && out.with_texts &&
         !(put_texts(texts, "prediction_id", &out.common.ids) && put_texts(texts, "label", &out.labels)))
         Py_CLEAR(texts);
     PyObject *items[] = {column_taken(&out.common.model), column_taken(&out.common.event_time),
-                         column_taken(&out.common.hash),  Py_NewRef(out.common.keys),
+                         column_taken(&out.common.hash),  texts_taken(&out.common.keys),
                          column_taken(&out.target),       texts};
     State *state = PyType_GetModuleState(Py_TYPE(self));
     made = assembled(state->outcomes, items, sizeof items / sizeof *items);
@@ -256,6 +253,9 @@ static int module_exec(PyObject *module) {
                  PyModule_AddObjectRef(module, "Outcomes", (PyObject *)state->outcomes) < 0 ||
                  PyModule_AddIntConstant(module, "MAX_EVENT_BYTES", MAX_EVENT_BYTES) < 0;
     Py_XDECREF(decoder);
+    PyObject *ids = failed ? NULL : PyType_FromModuleAndSpec(module, &IDS, NULL);
+    failed = failed || !ids || PyModule_AddObjectRef(module, "Ids", ids) < 0;
+    Py_XDECREF(ids);
     return failed ? -1 : 0;
 }
 
@@ -278,6 +278,7 @@ static void module_free(void *module) { (void)module_clear(module); }
 static PyMethodDef FUNCTIONS[] = {
     {"numeric", numeric, METH_VARARGS, "numeric(values, groups, n_groups, edges, low, high): counts of numbers by group"},
     {"categorical", categorical, METH_VARARGS, "categorical(codes, groups, n_groups, n_categories): counts of codes by group"},
+    {"prefixed", prefixed, METH_VARARGS, "prefixed(prefix, offsets, data): (data, hashes) of keys that begin with the prefix"},
     {NULL, NULL, 0, NULL}};
 
 static PyModuleDef_Slot MODULE_SLOTS[] = {{Py_mod_exec, module_exec}, {0, NULL}};

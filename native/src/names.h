@@ -36,6 +36,15 @@ static inline uint64_t hash_of(const Table *table, Span s) {
     return folded(hash ^ word, table->seed | UINT64_C(0x8000000000000001));
 }
 
+/* A secret of this process, Python's own; false with an exception. */
+static bool secret(uint64_t *seed) {
+    PyObject *word = PyUnicode_FromString("driftline_native");
+    if (!word) return false;
+    *seed = folded((uint64_t)PyObject_Hash(word), UINT64_C(0xD1B54A32D192ED03));
+    Py_DECREF(word);
+    return true;
+}
+
 static inline int32_t table_find(const Table *table, Span s, uint64_t hash) {
     if (!table->size) return STRANGER;
     for (size_t place = hash & (table->size - 1);; place = (place + 1) & (table->size - 1)) {

@@ -67,6 +67,8 @@ static int add_outcome(Outcomes *out, Decoder *decoder, Py_ssize_t row, Outcome 
 
 static int add_no_outcome_texts(Outcomes *out, Py_ssize_t row) {
     const Span none = {"", 0};
+    if (texts_add(&out->common.keys, row, none) < 0) return -1;
+    if (!out->with_texts) return 0;
     return texts_add(&out->common.ids, row, none) | texts_add(&out->labels, row, none);
 }
 

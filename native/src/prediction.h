@@ -250,6 +250,8 @@ static int add_texts(Predictions *out, Py_ssize_t row, Prediction *found) {
 
 static int add_no_texts(Predictions *out, Py_ssize_t row) {
     const Span none = {"", 0};
+    if (texts_add(&out->common.keys, row, none) < 0) return -1;
+    if (!out->with_texts) return 0;
     return texts_add(&out->common.ids, row, none) | texts_add(&out->answers, row, none) |
            texts_add(&out->scores, row, none) | texts_add(&out->features, row, none) |
            texts_add(&out->segments, row, none);

@@ -6,11 +6,10 @@ partition, and of the watermarks, which are in the checkpoint: a replay gives th
 Columns are judged at once; only ids that were seen before are looked at one by one.
 """
 
-from typing import cast
-
 import numpy as np
 
 from schemas.windows import NEVER
+from streams.aggregate.keys import Keys
 from streams.aggregate.models import Models
 from streams.aggregate.remembered import Ints, Predictions
 from streams.aggregate.rows import (
@@ -139,9 +138,9 @@ def _predictions(state: State, models: Models, rows: PredictionRows, at: Ints, b
         chosen = ((slot, rows.probabilities[place]) for place, slot in zip(at.tolist(), new.tolist(), strict=True))
         known.probabilities.update((slot, found) for slot, found in chosen if found is not None)
     outcomes = state.index.outcomes
-    if not outcomes.slots:
+    if not len(outcomes):
         return None
-    labelled = outcomes.find(keys, len(keys))
+    labelled = outcomes.find(keys)
     joined = np.flatnonzero(fresh & (labelled >= 0))
     return _pairs(state, models, new[joined], labelled[joined], ~late[joined])
 
@@ -167,7 +166,7 @@ def _outcomes(state: State, models: Models, rows: OutcomeRows, at: Ints, before:
         known.put("newest", slot, target[place])
     rows.verdict[at] = verdict
     places = np.flatnonzero(fresh)
-    joined, slots = _every_version(state.index.predictions, [keys[place] for place in places.tolist()])
+    joined, slots = _every_version(state.index.predictions, keys.take(places))
     if not len(slots):
         return None
     predictions, joined = state.index.predictions, places[joined]
@@ -177,9 +176,9 @@ def _outcomes(state: State, models: Models, rows: OutcomeRows, at: Ints, before:
     return _pairs(state, models, slots, new[joined], matured)
 
 
-def _every_version(known: Predictions, keys: list[bytes]) -> tuple[Ints, Ints]:
+def _every_version(known: Predictions, keys: Keys) -> tuple[Ints, Ints]:
     """(Place of the key, row) of all predictions that have one of the keys."""
-    slots = known.find(keys, len(keys))
+    slots = known.find(keys)
     places = np.flatnonzero(slots >= 0)
     slots = slots[places]
     found = [(places, slots)]
@@ -213,13 +212,11 @@ def _pairs(state: State, models: Models, slots: Ints, labels: Ints, matured: Boo
     )
 
 
-def keys_of(rows: Rows | None) -> list[bytes]:
+def keys_of(rows: Rows) -> Keys:
     """Keys of the events among some rows."""
-    return _keys(rows, np.flatnonzero(rows.kind == EVENT)) if rows is not None else []
+    return _keys(rows, np.flatnonzero(rows.kind == EVENT))
 
 
-def _keys(rows: Rows, at: Ints) -> list[bytes]:
+def _keys(rows: Rows, at: Ints) -> Keys:
     """Keys of the events; every event has one."""
-    if len(at) == len(rows):
-        return cast("list[bytes]", rows.keys)
-    return [cast(bytes, rows.keys[place]) for place in at.tolist()]
+    return rows.keys if len(at) == len(rows) else rows.keys.take(at)

@@ -15,9 +15,9 @@ from schemas.columnar import FEATURE, SCORE, SEGMENT, Batch, Column
 from schemas.events import class_name
 from schemas.partials import model_key
 from streams.aggregate.columns_text import outcome_columns, prediction_columns
+from streams.aggregate.keys import Keys
 from streams.aggregate.layout import Layout, Plan
 from streams.aggregate.models import Models
-from streams.aggregate.routing import hashes_of_words, partitions_of
 from streams.aggregate.rows import (
     CHAMPION,
     EVENT,
@@ -37,7 +37,6 @@ _END_OF_TIME = 253_402_300_800_000
 """The year 10,000 in milliseconds: no event in JSON can name it."""
 
 _NONE = -1
-_WORD = 4
 
 
 class Columns:
@@ -119,12 +118,14 @@ class Columns:
         if ids.null_count:
             sure &= ids.is_valid().to_numpy(zero_copy_only=False)
             ids = ids.fill_null("")
-        keys, lengths, homes = _keys(f"{key}/".encode(), ids, self._partitions)
+        prefix = f"{key}/".encode()
+        keys = Keys.prefixed(prefix, ids)
         # In bytes, which are no fewer than the characters.
-        sure &= (lengths > 0) & (lengths <= _LONGEST_NAME)
-        rows.generation[at], rows.event_time[at], rows.window[at], home[at] = generation, event_time, window, homes
-        for place, name in zip(at.tolist(), keys, strict=True):
-            rows.keys[place] = name
+        sure &= (keys.size > len(prefix)) & (keys.size <= len(prefix) + _LONGEST_NAME)
+        rows.generation[at], rows.event_time[at], rows.window[at] = generation, event_time, window
+        rows.keys.put(at, keys)
+        if self._partitions > 1:
+            home[at] = keys.hashes % np.uint32(self._partitions)
         return sure
 
     def _segments(self, batch: Batch, plan: Plan) -> Ints:
@@ -260,25 +261,3 @@ def _mapped(column: Column, code: Callable[[Any], float]) -> NDArray[Any]:
     """What each value means; each different one is asked once."""
     indices, known = _coded(column.values)
     return np.array([code(value) for value in known])[indices]
-
-
-def _keys(prefix: bytes, ids: pa.Array, partitions: int) -> tuple[list[bytes], Ints, Ints]:
-    """(Key of each id, length of each id in bytes, partition in which it lives)."""
-    offsets = np.frombuffer(ids.buffers()[1], np.int32, len(ids) + 1, ids.offset * 4).astype(np.int64)
-    lengths = np.diff(offsets)
-    length = int(lengths[0])
-    if length and (lengths == length).all():
-        data = np.frombuffer(ids.buffers()[2], np.uint8, length * len(ids), int(offsets[0])).reshape(-1, length)
-        if data[:, -1].all():
-            # All as long as the first, as ids are: one table of bytes, whose rows are the keys.
-            size = len(prefix) + length
-            table = np.zeros((len(ids), (size // _WORD + 1) * _WORD), np.uint8)
-            table[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
-            table[:, len(prefix) : size] = data
-            keys: list[bytes] = np.ascontiguousarray(table[:, :size]).view(f"S{size}").ravel().tolist()
-            if partitions == 1:
-                return keys, lengths, np.zeros(len(ids), np.int64)
-            hashes = hashes_of_words(table.view("<u4"), np.full(len(ids), size, np.uint32))
-            return keys, lengths, hashes.astype(np.int64) % partitions
-    keys = [prefix + text.encode() for text in ids.to_pylist()]
-    return keys, lengths, partitions_of(keys, partitions)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
 from streams.aggregate.batch import Batch
+from streams.aggregate.keys import Keys
 from streams.aggregate.layout import Layout, Names
 from streams.aggregate.models import Models
 from streams.aggregate.rows import DEAD, EVENT, Features, Ints, OutcomeRows, PredictionRows, Texts
@@ -117,8 +118,10 @@ class Fast:
             columns["generation"][sure] = generation
             columns["window"][sure] = window
             columns["kind"][sure] = EVENT
-        columns["keys"] = found.keys
-        return sure, columns, _column(found.hash, np.uint32).astype(np.int64) % self._partitions
+        offsets, data = found.keys
+        hashes = _column(found.hash, np.uint32)
+        columns["keys"] = Keys.packed(data, np.diff(_column(offsets, np.int32)), hashes)
+        return sure, columns, hashes.astype(np.int64) % self._partitions
 
     def _follow(self) -> "Decoder | None":
         """The decoder of the models as they are now."""
@@ -144,7 +147,7 @@ def _blank(batch: Batch) -> dict[str, Any]:
         "generation": np.zeros(count, np.int64),
         "event_time": np.zeros(count, np.int64),
         "window": np.zeros(count, np.int64),
-        "keys": [None] * count,
+        "keys": Keys.none(count),
         "verdict": np.zeros(count, np.int8),
     }
 

@@ -4,10 +4,9 @@ Memory holds an id whole (all its versions, its first row, its newest timestamp)
 memory needs no look-up. ClickHouse holds every row below the committed positions; rows above them are in memory.
 """
 
+import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from itertools import islice
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import msgspec
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from streams.aggregate.decode import Refused
 from streams.aggregate.groups import Groups
+from streams.aggregate.keys import Keys
 from streams.aggregate.models import Generation, Models
 from streams.aggregate.remembered import Ints, Outcomes, Predictions, Remembered
 from streams.aggregate.seen import PLACE, Seen
@@ -121,7 +121,7 @@ class Index:
             seen = self._seen[side] = Seen(self._partitions)
         return seen
 
-    def missing(self, keys: Callable[[], Iterable[bytes]]) -> list[list[bytes]]:
+    def missing(self, keys: Callable[[], Keys]) -> list[list[bytes]]:
         """Per side: those of a batch's ids that are not in memory and may be in ClickHouse.
 
         Args:
@@ -129,11 +129,12 @@ class Index:
         """
         if not any(self._seen):
             return [[], []]
-        wanted = dict.fromkeys(keys())
-        return [
-            seen.maybe([key for key in wanted if key not in known.slots]) if seen is not None else []
-            for known, seen in zip(self.sides, self._seen, strict=True)
-        ]
+        wanted = keys()
+        found: list[list[bytes]] = []
+        for known, seen in zip(self.sides, self._seen, strict=True):
+            maybe = seen.maybe(wanted.take(np.flatnonzero(known.find(wanted) < 0))).tolist() if seen is not None else []
+            found.append(list(dict.fromkeys(maybe)))
+        return found
 
     def forget(self, model: str) -> None:
         """Let go of a model (``namespace/model``) that was deleted: its rows are read again, as a new owner does.
@@ -141,9 +142,8 @@ class Index:
         Nothing of it may wait for a checkpoint. What is left of its predictions counts no more; of its outcomes, what
         means something to the model that is declared now.
         """
-        prefix = f"{model}/".encode()
-        for side, known in enumerate(self.sides):
-            self._discard(side, [key for key in known.slots if key.startswith(prefix)])
+        for side in range(len(_SIDES)):
+            self._let_go(side, sys.maxsize, f"{model}/".encode())
 
     def commit(self, positions: tuple[int, int]) -> None:
         """Rows below ``positions`` are in ClickHouse now: forget the oldest ids beyond the capacity."""
@@ -152,12 +152,12 @@ class Index:
             excess = len(known) - self._capacity
             if excess > 0:
                 # A tenth more than needed, so that not every checkpoint has to.
-                self._discard(side, list(islice(known.slots, excess + self._capacity // 10)))
+                self._let_go(side, excess + self._capacity // 10)
 
-    def _discard(self, side: int, keys: list[bytes]) -> None:
-        if keys:
-            self._left_out(side).add(keys)
-            self.sides[side].discard(keys)
+    def _let_go(self, side: int, count: int, prefix: bytes = b"") -> None:
+        forgotten = self.sides[side].forget(count, prefix)
+        if len(forgotten):
+            self._left_out(side).add(forgotten)
 
     def remember(self, side: int, found: pa.Table) -> None:
         """Take in rows of ClickHouse, in the order of the log."""
@@ -277,9 +277,7 @@ class Index:
         return np.array([_place(generations[0], text) for text in labels])[label]
 
 
-def prefetch(
-    indexes: Mapping[int, Index], keys: Mapping[int, Callable[[], Iterable[bytes]]], warehouse: Warehouse
-) -> None:
+def prefetch(indexes: Mapping[int, Index], keys: Mapping[int, Callable[[], Keys]], warehouse: Warehouse) -> None:
     """Bring the ids of a batch into memory: afterwards an id that is not there has no earlier row.
 
     One query for all partitions, since a look-up of many ids costs ClickHouse about as much as one of a few.
@@ -349,6 +347,6 @@ def _floats(found: pa.Table, name: str) -> NDArray[np.float64]:
     return np.asarray(found.column(name).cast(pa.float64()).to_numpy(), np.float64)
 
 
-def _keys(found: pa.Table) -> list[Any]:
-    keys: list[Any] = found.column("key").cast(pa.binary()).to_pylist()
-    return keys
+def _keys(found: pa.Table) -> Keys:
+    column = found.column("key").combine_chunks()
+    return Keys.arrow(column.chunk(0) if isinstance(column, pa.ChunkedArray) else column)

@@ -1,13 +1,13 @@
 """From batches of both topics to judged work: read, look up what is not in memory, classify."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import chain
 
 from streams.aggregate.batch import Batch
 from streams.aggregate.classify import classify, keys_of
 from streams.aggregate.decode import Dead
 from streams.aggregate.index import prefetch
+from streams.aggregate.keys import Keys
 from streams.aggregate.models import Models
 from streams.aggregate.read import Reader
 from streams.aggregate.rows import OutcomeRows, PredictionRows, Rows, Work
@@ -68,5 +68,5 @@ class Judge:
         return found
 
 
-def _keys(both: _Both) -> Iterable[bytes]:
-    return chain.from_iterable(map(keys_of, both))
+def _keys(both: _Both) -> Keys:
+    return Keys.concatenated([keys_of(rows) for rows in both if rows is not None])

@@ -11,9 +11,9 @@ from streams.aggregate.batch import Batch
 from streams.aggregate.columns import Columns
 from streams.aggregate.decode import Dead, Refused
 from streams.aggregate.fast import Fast
+from streams.aggregate.keys import Keys
 from streams.aggregate.layout import Layout
 from streams.aggregate.models import Models
-from streams.aggregate.routing import partitions_of
 from streams.aggregate.rows import (
     ASTRAY,
     DEAD,
@@ -109,15 +109,16 @@ class Reader:
             rows.window[place] = item.window_start
             if isinstance(item, Accepted):
                 rows.kind[place] = EVENT
-                rows.keys[place] = f"{item.key}/{item.event.prediction_id}".encode()
                 items.append((place, item))
             else:
                 rows.kind[place] = PROGRESS
-                rows.keys[place] = None
+                rows.keys.clear(place)
                 home[place] = rows.partition[place]
         if items:
             places = _places(items)
-            home[places] = partitions_of([rows.keys[place] or b"" for place, _ in items], self._partitions)
+            keys = Keys.of([f"{item.key}/{item.event.prediction_id}".encode() for _, item in items])
+            rows.keys.put(places, keys)
+            home[places] = keys.hashes % np.uint32(self._partitions)
         return items
 
 

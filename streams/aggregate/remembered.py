@@ -1,17 +1,17 @@
-"""Events by their ids, in memory: a dictionary of row numbers, and columns."""
+"""Events by their ids, in memory: a table of row numbers, and columns."""
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from streams.aggregate.ids import new_ids
+from streams.aggregate.keys import Keys
 from streams.aggregate.tasks import Probabilities
 
 Ints = NDArray[np.int64]
 
 _FIRST_ROOM = 1_024
-_NOWHERE = -1
 
 
 class Remembered:
@@ -19,32 +19,27 @@ class Remembered:
 
     Args:
         columns: name and type of each column.
-
-    Attributes:
-        slots: the first row of each id, oldest first.
     """
 
     def __init__(self, **columns: DTypeLike) -> None:
-        self.slots: dict[bytes, int] = {}
+        self._ids = new_ids()
         self._columns = {name: np.zeros(_FIRST_ROOM, kind) for name, kind in columns.items()}
         self._base = self._next = 0
 
     def __len__(self) -> int:
-        return len(self.slots)
+        return len(self._ids)
 
-    def claim(self, keys: Sequence[bytes]) -> tuple[Ints, Ints]:
+    def claim(self, keys: Keys) -> tuple[Ints, Ints]:
         """Make a row for each key; return (the first row of its id, this row): equal where the id is new."""
         new = np.arange(self._next, self._next + len(keys))
-        found = map(self.slots.setdefault, keys, range(self._next, self._next + len(keys)))
-        first = np.fromiter(found, np.int64, len(keys))
+        first = self._ids.claim(keys, self._next)
         self._next += len(keys)
         self._make_room()
         return first, new
 
-    def find(self, keys: Iterable[bytes | None], count: int) -> Ints:
-        """The first row of each of ``count`` keys, -1 where there is none."""
-        get = self.slots.get
-        return np.fromiter((get(key, _NOWHERE) for key in keys), np.int64, count)  # type: ignore[arg-type]
+    def find(self, keys: Keys) -> Ints:
+        """The first row of each id, -1 where there is none."""
+        return self._ids.find(keys)
 
     def write(self, slots: Ints, **values: Any) -> None:
         """Set columns of rows."""
@@ -63,11 +58,13 @@ class Remembered:
         """Set one value."""
         self._columns[name][slot - self._base] = value
 
-    def discard(self, keys: Sequence[bytes]) -> None:
-        """Forget ids; rows before the first id that is left are given up."""
-        for key in keys:
-            del self.slots[key]
-        base = next(iter(self.slots.values()), self._next)
+    def forget(self, count: int, prefix: bytes = b"") -> Keys:
+        """Forget the oldest ``count`` ids that begin with ``prefix``, and say which; rows before all others go too."""
+        forgotten = self._ids.forget(count, prefix)
+        self._give_up(self._ids.oldest() if len(self._ids) else self._next)
+        return forgotten
+
+    def _give_up(self, base: int) -> None:
         if base > self._base:
             kept = slice(base - self._base, self._next - self._base)
             for name, column in self._columns.items():
@@ -109,9 +106,8 @@ class Predictions(Remembered):
             slot = following
         return slot, slot
 
-    def discard(self, keys: Sequence[bytes]) -> None:
-        """See :class:`Remembered`."""
-        super().discard(keys)
+    def _give_up(self, base: int) -> None:
+        super()._give_up(base)
         for slot in list(self.probabilities):
             if slot >= self._base:
                 break

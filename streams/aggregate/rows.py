@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from schemas.events import SourceTopic
 from streams.aggregate.decode import Dead, Record
+from streams.aggregate.keys import Keys
 from streams.aggregate.layout import Layout
 from streams.aggregate.tasks import Probabilities
 
@@ -65,7 +66,7 @@ class Rows:
 
     Attributes:
         generation: code of ``Models.everything``.
-        keys: ``namespace/model/id``, None where there is none.
+        keys: of the events.
         texts: what raw rows say in words.
     """
 
@@ -78,7 +79,7 @@ class Rows:
     generation: Ints
     event_time: Ints
     window: Ints
-    keys: list[bytes | None]
+    keys: Keys
     verdict: Bytes
     texts: list[Texts] = field(default_factory=list)
 
@@ -95,8 +96,9 @@ class Rows:
         columns: dict[str, Any] = {
             name: value[first:end] if isinstance(value, np.ndarray | list) and name not in _WHOLE else value
             for name, value in vars(self).items()
+            if name != "keys"
         }
-        return type(self)(**columns)
+        return type(self)(keys=self.keys.take(slice(first, end)), **columns)
 
 
 @dataclass

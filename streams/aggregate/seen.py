@@ -4,12 +4,10 @@ Without it every new id would have to be looked up, because nobody could know th
 another id costs a needless look-up, and nothing else.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.aggregate.routing import hashes_of
+from streams.aggregate.keys import Keys
 
 BITS = 2**27
 """16 MB per partition and topic; of ten million ids seven in a hundred new ones are looked up for nothing."""
@@ -29,19 +27,18 @@ class Seen:
         self._partitions = partitions
         self._bits = np.zeros(BITS // 8, np.uint8)
 
-    def add(self, keys: Sequence[bytes]) -> None:
-        """Remember ids (``namespace/model/id``)."""
+    def add(self, keys: Keys) -> None:
+        """Remember ids."""
         self.add_places(self._places(keys))
 
     def add_places(self, places: NDArray[np.int64]) -> None:
         """Remember ids by their bits (see :data:`PLACE`)."""
         np.bitwise_or.at(self._bits, places >> 3, (1 << (places & 7)).astype(np.uint8))
 
-    def maybe(self, keys: Sequence[bytes]) -> list[bytes]:
+    def maybe(self, keys: Keys) -> Keys:
         """Those of some ids that may have been added."""
         places = self._places(keys)
-        found = np.flatnonzero(self._bits[places >> 3] >> (places & 7).astype(np.uint8) & 1)
-        return [keys[place] for place in found.tolist()]
+        return keys.take(np.flatnonzero(self._bits[places >> 3] >> (places & 7).astype(np.uint8) & 1))
 
-    def _places(self, keys: Sequence[bytes]) -> NDArray[np.int64]:
-        return hashes_of(keys).astype(np.int64) // self._partitions % BITS
+    def _places(self, keys: Keys) -> NDArray[np.int64]:
+        return keys.hashes.astype(np.int64) // self._partitions % BITS

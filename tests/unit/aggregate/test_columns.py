@@ -69,7 +69,7 @@ class Side(Engine):
     def sketch(self) -> None:
         for rows in (*self.work.predictions, *self.work.outcomes):
             columns = (rows.verdict, rows.generation, rows.event_time, rows.window)
-            told = zip(*(column.tolist() for column in columns), rows.keys, strict=True)
+            told = zip(*(column.tolist() for column in columns), rows.keys.tolist(), strict=True)
             for kind, event in zip(rows.kind.tolist(), told, strict=True):
                 # Nothing but its kind is said of what is no event.
                 self.told.append((rows.topic, kind, *(event if kind == EVENT else ())))

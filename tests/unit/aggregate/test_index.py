@@ -10,12 +10,14 @@ from aggregate_world import model_record
 from schemas.models import ModelRecord
 from schemas.spec import ModelSpec
 from streams.aggregate.index import Index, prefetch
+from streams.aggregate.keys import Keys
 from streams.aggregate.models import Models
 from streams.aggregate.routing import hashes_of
 from streams.aggregate.seen import BITS
 from warehouse.client import Warehouse
 
 KEY = b"default/delay/f1"
+KEYS = Keys.of([KEY])
 _SCHEMA = pa.schema(
     {
         "p": pa.int64(), "of": pa.string(), "key": pa.string(), "logged": pa.int64(), "happened": pa.int64(),
@@ -78,9 +80,10 @@ def test_an_old_outcome_means_what_the_model_of_today_says(
     warehouse = Stored(*stored)
     index = Index(0, warehouse, models, capacity, (0, 1))
     index.load()
-    prefetch({0: index}, {0: lambda: [KEY]}, warehouse)
-    found = {key: index.outcomes.get("target", slot) for key, slot in index.outcomes.slots.items()}
-    assert found == ({} if target is None else {KEY: target})
+    prefetch({0: index}, {0: lambda: KEYS}, warehouse)
+    [slot] = index.outcomes.find(KEYS).tolist()
+    assert len(index.outcomes) == (target is not None)
+    assert (None if slot < 0 else index.outcomes.get("target", slot)) == target
 
 
 def test_whoever_was_there_at_the_deletion_knows_as_much_as_a_new_owner() -> None:
@@ -91,5 +94,5 @@ def test_whoever_was_there_at_the_deletion_knows_as_much_as_a_new_owner() -> Non
     index.load()
     models.replace("default/delay", [declared(task="multiclass", classes=("cat", "dog"))])
     index.forget("default/delay")
-    prefetch({0: index}, {0: lambda: [KEY]}, warehouse)
-    assert not index.outcomes.slots
+    prefetch({0: index}, {0: lambda: KEYS}, warehouse)
+    assert not len(index.outcomes)

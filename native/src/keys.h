@@ -1,0 +1,78 @@
+/* Columns of keys (`namespace/model/prediction_id`): parts of one buffer. */
+#pragma once
+
+#include "event.h"
+#include "kernels.h"
+
+/* Keys as they are handed over: each is a part of one buffer. */
+typedef struct {
+    Py_buffer data;
+    const char *bytes;
+    Input start, size;
+} Keys;
+
+static void keys_close(Keys *keys) {
+    PyBuffer_Release(&keys->data);
+    PyBuffer_Release(&keys->start.view);
+    PyBuffer_Release(&keys->size.view);
+}
+
+static inline Span key_of_row(const Keys *keys, Py_ssize_t row) {
+    return (Span){keys->bytes + int_at(&keys->start, row), (Py_ssize_t)int_at(&keys->size, row)};
+}
+
+/* False with an exception, unless every key lies within the buffer. `*bytes`: of all of them. */
+static bool keys_open(Keys *keys, PyObject *data, PyObject *start, PyObject *size, int64_t *bytes) {
+    if (PyObject_GetBuffer(data, &keys->data, PyBUF_SIMPLE) < 0 || !input_open(&keys->start, start, "lq", "start") ||
+        !input_open(&keys->size, size, "i", "size"))
+        return false;
+    keys->bytes = keys->data.buf ? keys->data.buf : ""; /* an empty buffer may be nowhere */
+    *bytes = 0;
+    bool fits = keys->start.size == keys->size.size;
+    for (Py_ssize_t row = 0; fits && row < keys->start.size; row++) {
+        int64_t from = int_at(&keys->start, row), length = int_at(&keys->size, row);
+        fits = from >= 0 && length >= 0 && from <= keys->data.len && length <= keys->data.len - from;
+        *bytes += length;
+    }
+    if (!fits) PyErr_Format(PyExc_ValueError, "keys must lie within the %zd bytes of data, one size per start", keys->data.len);
+    return fits;
+}
+
+/* The keys of ids in Arrow's layout, and Kafka's hash of each. */
+static PyObject *prefixed(PyObject *Py_UNUSED(module), PyObject *args) {
+    Span prefix;
+    PyObject *given[2], *made = NULL;
+    Input offsets = {0};
+    Py_buffer data = {0};
+    Column keys = {0}, hashes = {0};
+    if (!PyArg_ParseTuple(args, "y#OO:prefixed", &prefix.text, &prefix.size, &given[0], &given[1])) return NULL;
+    if (!input_open(&offsets, given[0], "i", "offsets") || PyObject_GetBuffer(given[1], &data, PyBUF_SIMPLE) < 0) goto done;
+    Py_ssize_t count = offsets.size - 1;
+    bool fits = count >= 0 && int_at(&offsets, 0) >= 0 && int_at(&offsets, count) <= data.len;
+    for (Py_ssize_t row = 0; fits && row < count; row++) fits = int_at(&offsets, row) <= int_at(&offsets, row + 1);
+    if (!fits || prefix.size > INT32_MAX) {
+        PyErr_Format(PyExc_ValueError, "offsets must not fall, from 0 to the %zd bytes of data", data.len);
+        goto done;
+    }
+    if (!column_zeros(&keys, int_at(&offsets, count) - int_at(&offsets, 0) + count * prefix.size) ||
+        !column_zeros(&hashes, count * 4))
+        goto done;
+    char *to = PyByteArray_AS_STRING(keys.array);
+    for (Py_ssize_t row = 0; row < count; row++) {
+        Py_ssize_t from = (Py_ssize_t)int_at(&offsets, row), size = (Py_ssize_t)int_at(&offsets, row + 1) - from;
+        memcpy(to, prefix.text, (size_t)prefix.size);
+        if (size) memcpy(to + prefix.size, (const char *)data.buf + from, (size_t)size);
+        AT(hashes, uint32_t, row) = murmur2((Span){to, prefix.size + size});
+        to += prefix.size + size;
+    }
+    PyObject *first = column_taken(&keys), *second = column_taken(&hashes);
+    made = first && second ? PyTuple_Pack(2, first, second) : NULL;
+    Py_XDECREF(first);
+    Py_XDECREF(second);
+done:
+    column_drop(&keys);
+    column_drop(&hashes);
+    PyBuffer_Release(&offsets.view);
+    PyBuffer_Release(&data);
+    return made;
+}
