@@ -169,6 +169,8 @@ def show_model(line: Line, lag: Lag, console: Console, now: int) -> None:
         *_tested(line.tested),
         *([("reference", str(line.collecting))] if line.collecting else []),
         *(("not judged", gap) for gap in status.not_judged),
+        *([("false pages", f"{status.claim}; budget {status.pages:.3g} a month")] if status.claim else []),
+        *((f"  {stream['stream']}", _stands(stream)) for stream in status.streams),
         ("retrainings asked for", f"{status.requests}, answered {status.candidates}"),
         *((f"lag of {topic}", f"{records:,} records") for topic, records in _by_topic(lag).items()),
         ("open incidents", line.alarms if line.open else "none"),
@@ -180,6 +182,15 @@ def show_model(line: Line, lag: Lag, console: Console, now: int) -> None:
     for entry in line.open:
         console.print()
         console.print(incidents.line(entry, now), markup=False, soft_wrap=True)
+
+
+def _stands(stream: dict[str, Any]) -> str:
+    """Where a watched quantity stands, in half a line."""
+    if stream["threshold"] is None:
+        return f"never pages: {stream['reason']}"
+    evidence = f"evidence {stream['evidence']:,.3g} of {stream['threshold']:,.3g}"
+    latched = ", has paged and is latched" if stream["latched"] else ""
+    return f"{evidence}{latched}{': ' + stream['reason'] if stream['reason'] else ''}"
 
 
 def as_json(found: list[Line], lag: Lag, beside: Sequence[Entry] = ()) -> dict[str, Any]:

@@ -55,6 +55,8 @@ class ModelStatus:
         unanswered: when the requests are due that no candidate and no error answers yet, in order.
         last_window: tallies of the last decided window.
         not_judged: what pages nobody for want of data in the reference, and what to do.
+        pages: false pages in 30 days that the model may have; ``claim`` what its last report says of that.
+        streams: where each watched quantity stood in it (``schemas.lifecycle.StreamReport``).
     """
 
     namespace: str
@@ -72,6 +74,9 @@ class ModelStatus:
     unanswered: list[int]
     last_window: dict[str, int]
     not_judged: list[str] = field(default_factory=list)
+    pages: float = 0.0
+    claim: str = ""
+    streams: list[dict[str, Any]] = field(default_factory=list)
 
     def late_stage(self, through: int) -> str:
         """Which stage keeps ``decided_through`` from reaching ``through``, by what each of them has made public."""
@@ -130,6 +135,9 @@ def models(warehouse: Warehouse, only: Name | None = None) -> list[ModelStatus]:
                 unanswered=unanswered.get(key, []),
                 last_window=tallies.get(key, {}),
                 not_judged=report.get("not_judged", []),
+                pages=report.get("pages", 0.0),
+                claim=report.get("claim", ""),
+                streams=report.get("streams", []),
             )
         )
     return found

@@ -124,8 +124,10 @@ class Chain:
         """The causes of a row, nearest first, each the child of its effect; data hangs beside its request."""
         row = self.rows.get(cause_id)
         if row is None:
-            # What is not an incident is the passing of time: the id says which, e.g. ``schedule-...``.
-            return [Node("cause", cause_id, "", "no record: the passing of time")] if cause_id else []
+            # What is not an incident is the passing of time (``schedule-...``), or a loss that called nobody.
+            loss = cause_id.startswith("performance-")
+            why = "no incident: the labelled loss left its band" if loss else "no record: the passing of time"
+            return [Node("cause", cause_id, "", why)] if cause_id else []
         data = [_node(r, []) for r in self.effects.get(row.id, []) if r.kind == "snapshot"]
         return [_node(row, data + self.up(row.cause_id))]
 

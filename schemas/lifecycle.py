@@ -54,6 +54,10 @@ class PerformanceWindow(Struct, frozen=True):
     verdict: Literal["inside", "outside", "insufficient", "no reference"]
 
 
+Kind = Literal["quality", "latency", "labelled_loss", "estimate", "score", "drift", "rule", "dead_man"]
+"""What a condition is about; ``drift`` is of a feature, ``score`` of what a version answers."""
+
+
 class Condition(Struct, frozen=True):
     """One thing that is wrong: a row inside an incident. ``key`` names it for as long as it lasts.
 
@@ -66,7 +70,7 @@ class Condition(Struct, frozen=True):
     """
 
     key: str
-    kind: Literal["quality", "latency", "labelled_loss", "rule", "dead_man"]
+    kind: Kind
     version: str
     segment: str
     name: str
@@ -134,6 +138,31 @@ class Request(Struct, frozen=True):
     generation: int
 
 
+Claim = Literal["within budget on held-out reference", "estimated, dependence high", "not enough data"]
+"""The one thing that a report may claim of its false pages; "guaranteed" is not among it, since next month is not."""
+
+
+class StreamReport(Struct, frozen=True):
+    """Where one watched quantity stands after a tick.
+
+    Attributes:
+        stream: ``loss``, ``estimate``, ``score``, ``prediction``, ``latency`` or ``feature.NAME``.
+        version: whose it is; empty of a feature, or before anything was observed.
+        evidence: what speaks for a change, >= 0; it pages at ``threshold``.
+        threshold: A / weight, raised where the reference shows dependence; None: it never pages.
+        claim: that may be made of its false pages, ``reason`` why it is not the best one.
+        latched: it has paged, and is silent until the incident is resolved or the reference is another.
+    """
+
+    stream: str
+    version: str
+    evidence: float
+    threshold: float | None
+    claim: Claim
+    reason: str = ""
+    latched: bool = False
+
+
 class Report(Struct, frozen=True):
     """All that stage 2 decided at ``at``, when every partition's watermarks had passed it. It is the outbox row.
 
@@ -142,6 +171,9 @@ class Report(Struct, frozen=True):
         counted: predictions of the window that are in time, first of their id, and not a shadow's.
         tested: performance windows that reached label maturity at ``at``.
         not_judged: what pages nobody for want of data in the reference, and what to do.
+        pages: false pages in 30 days that the model may have: its part of its team's budget.
+        claim: the worst of the streams that may page.
+        streams: every quantity that the reference lets watch.
     """
 
     namespace: str
@@ -155,6 +187,9 @@ class Report(Struct, frozen=True):
     incident: Incident | None
     requests: list[Request]
     not_judged: tuple[str, ...] = ()
+    pages: float = 1.0
+    claim: Claim = "not enough data"
+    streams: tuple[StreamReport, ...] = ()
 
 
 class Candidate(Struct, frozen=True):

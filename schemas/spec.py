@@ -369,6 +369,28 @@ class TeamSpec(_Strict):
     channels: tuple[NamePart, ...] = Field(default=(), description="names of channels that critical incidents go to")
     warnings: tuple[NamePart, ...] = Field(default=(), description="names of channels that warnings go to as well")
 
+    @model_validator(mode="after")
+    def _budget_of_a_time(self) -> Self:
+        try:
+            positive = TypeAdapter(timedelta).validate_python(self._per) > timedelta(0)
+        except ValueError:
+            positive = False
+        if not positive:
+            raise ValueError(
+                f"falseAlarmBudget: {self._per!r} is no time; write a number per ISO-8601 duration, e.g. 1 per P30D"
+            )
+        return self
+
+    @property
+    def _per(self) -> str:
+        return self.falseAlarmBudget.partition(" per ")[2]
+
+    @property
+    def pages(self) -> float:
+        """False pages that the team accepts of all its models together, in 30 days; 0: nothing pages by evidence."""
+        pages = int(self.falseAlarmBudget.partition(" per ")[0])
+        return pages * (30 * _DAY / TypeAdapter(timedelta).validate_python(self._per))
+
 
 class Team(_Strict):
     """A team's document: ``apiVersion: driftline/v1``, ``kind: Team``."""

@@ -7,7 +7,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
+from detectors import calibration
+from detectors.distances import bin_positions
+from detectors.effects import loss_effect
 from detectors.reference import profile_categories, profile_number
 from detectors.sketch import (
     Sketch,
@@ -20,7 +24,8 @@ from detectors.sketch import (
     losses,
     merge,
 )
-from schemas.models import ModelRecord, Reference
+from detectors.stream import Calendar, Measure, Stream, fit
+from schemas.models import ModelRecord, Reference, Scale, Watch
 from schemas.partials import PartialMessage, SketchRow, Watermarks, model_key
 from schemas.spec import AlertSpec, FeatureSpec, ModelSpec, RetrainingSpec, WindowSpec
 from schemas.tables import CHECKPOINTS, PARTIALS
@@ -62,9 +67,16 @@ class Day:
 
 
 def rows(
-    day: int, partition: int, *, nulls: bool = False, only: str = "", bad: bool = False, slow: bool = False
+    day: int,
+    partition: int,
+    *,
+    nulls: bool = False,
+    only: str = "",
+    bad: bool = False,
+    slow: bool = False,
+    warm: bool = False,
 ) -> Day:
-    """Generated rows: ``nulls`` in temp (of ``only`` one origin), ``bad`` scores upside down, ``slow`` answers."""
+    """Generated rows: ``nulls`` in temp (of ``only`` one origin), ``bad`` scores upside down, ``slow``, or ``warm``."""
     rng = np.random.default_rng((day + 1000, partition))
     scores = rng.beta(2, 5, ROWS)
     labels = (rng.random(ROWS) < scores).astype(int)
@@ -72,16 +84,17 @@ def rows(
     if nulls:
         temp[: ROWS // 2] = np.nan
     latency = rng.lognormal(1, 0.5, ROWS) * (100 if slow else 1)
+    temp += 3 if warm else 0
     origin: list[str | None] = [ORIGINS[int(x)] for x in rng.integers(0, 2, ROWS)]
     if only:
         temp = np.where([o != only for o in origin], rng.normal(10, 3, ROWS), temp)
     return Day(temp, origin, 1 - scores if bad else scores, labels, latency)
 
 
-def reference() -> Reference:
-    """Of ten earlier days."""
-    days = [rows(-day, p) for day in range(1, 11) for p in (0, 1)]
-    ids = np.repeat(np.arange(20) // 2, ROWS)
+def reference(length: int = 10) -> Reference:
+    """Of so many earlier days, ten of which are too few for evidence."""
+    days = [rows(-day, p) for day in range(1, length + 1) for p in (0, 1)]
+    ids = np.repeat(np.arange(2 * length) // 2, ROWS)
     profiles = [
         profile_number("temp", np.concatenate([d.temp for d in days]), ids),
         profile_categories("origin", [o for d in days for o in d.origin], ids),
@@ -89,7 +102,7 @@ def reference() -> Reference:
     scores = np.concatenate([d.scores for d in days])
     log_loss, _ = losses(scores, np.concatenate([d.labels for d in days]).astype(bool))
     return Reference(
-        start=START - 10 * DAY,
+        start=START - length * DAY,
         end=START,
         rows=len(scores),
         features={"": profiles},
@@ -97,20 +110,69 @@ def reference() -> Reference:
         score_edges=[],
         class_counts=[],
         loss="log_loss",
-        window_losses=[float(part.mean()) for part in np.split(log_loss, 10)],
-        window_rows=[2 * ROWS] * 10,
+        window_losses=[float(part.mean()) for part in np.split(log_loss, length)],
+        window_rows=[2 * ROWS] * length,
     )
 
 
-def record(generation: int = 1, *, with_reference: bool = True, effective_from: int = 0, **changes: Any) -> ModelRecord:
-    """A generation of the model."""
+def calibrated(length: int = 60) -> Reference:
+    """Of so many earlier days, with what the labelled loss and the temperature of its days let one promise."""
+    found = reference(length)
+    ids, days = np.arange(length), [[rows(-day, p) for p in (0, 1)] for day in range(1, length + 1)]
+    losses = np.array(found.window_losses)
+    changes = losses - (losses.sum() - losses) / (length - 1)
+    effect, usual = loss_effect(float(losses.mean())), float(losses.mean())
+    loss = calibration.calibrate(changes, ids, effect=effect, streams=2)
+    temp = found.features[""][0]
+    assert temp.low is not None
+    assert temp.high is not None
+    zeros = np.zeros(2 * ROWS, int)
+    counts = [
+        group_numeric(np.concatenate([d.temp for d in day]), zeros, 1, temp.edges, low=temp.low, high=temp.high)[
+            0
+        ].counts
+        for day in days
+    ]
+    measure = Measure(tuple(bin_positions(temp.edges, temp.low, temp.high).tolist()), temp.sd or 0.0)
+    fitted = fit(counts, Calendar(ids, ids * 0, ids * 0), measure, threshold=1e9, streams=2)
+    assert isinstance(loss, calibration.Scale)
+    assert isinstance(fitted, Stream)
+    rows_of = {"windows": length, "blocks": length, "rows": 2.0 * ROWS, "effective_rows": 2.0 * ROWS}
+    watched = [
+        Watch("loss", "change", usual=usual, scales=[_scale("change", loss)], **rows_of),  # type: ignore[arg-type]
+        Watch(
+            "feature.temp",
+            "number",
+            positions=list(measure.positions or ()),
+            sd=measure.sd,
+            shares=fitted.fixed.tolist(),
+            scales=[_scale(n, s) for n, s in zip(("ks", "wasserstein"), fitted.scales, strict=True)],
+            **rows_of,  # type: ignore[arg-type]
+        ),
+    ]
+    return replace(found, watched=watched)
+
+
+def _scale(distance: str, scale: calibration.Scale) -> Scale:
+    return Scale(distance, scale.effect, list(scale.lows), scale.width, list(scale.means))
+
+
+def record(
+    generation: int = 1,
+    *,
+    with_reference: bool = True,
+    of: Reference | None = None,
+    effective_from: int = 0,
+    **changes: Any,
+) -> ModelRecord:
+    """A generation of the model, with ``of`` or the reference of ten days."""
     return ModelRecord(
         namespace=NAMESPACE,
         model=MODEL,
         generation=generation,
         effective_from=effective_from,
         spec=spec(**changes).model_dump(mode="json"),
-        reference=reference() if with_reference else None,
+        reference=(of or reference()) if with_reference else None,
         cause_id="test",
     )
 
@@ -123,6 +185,7 @@ class Faults:
     nulls_of: str = ""
     bad: Sequence[int] = ()
     slow: Sequence[int] = ()
+    warm: Sequence[int] = ()
 
 
 @dataclass
@@ -165,6 +228,7 @@ class Aggregator:
             only=faults.nulls_of,
             bad=day in faults.bad,
             slow=day in faults.slow,
+            warm=day in faults.warm,
         )
 
     def _predict(self, day: int, part: slice) -> None:
@@ -248,10 +312,11 @@ def stream(
     faults: Faults | None = None,
     versions: tuple[str, ...] = ("1",),
     with_reference: bool = True,
+    of: Reference | None = None,
     model: str = MODEL,
 ) -> list[list[PartialMessage]]:
     """Messages of each partition, in order."""
-    known = reference() if with_reference else None
+    known = (of or reference()) if with_reference else None
     found = []
     for partition in range(partitions):
         aggregator = Aggregator(partition, known, faults or Faults(), versions, model=model)

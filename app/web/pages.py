@@ -141,6 +141,7 @@ class ModelLine:
         rows: counted predictions of that window.
         collecting: how far a model is whose first rows become its reference; None for the others.
         not_judged: what pages nobody for want of data in the reference, and what to do.
+        claim: what the last report says of false pages; ``budget`` how many in 30 days the model may have.
     """
 
     namespace: str
@@ -153,6 +154,8 @@ class ModelLine:
     incidents: list[Standing]
     collecting: Progress | None = None
     not_judged: Sequence[str] = ()
+    claim: str = ""
+    budget: float = 0.0
 
     @property
     def path(self) -> str:
@@ -241,6 +244,8 @@ def fleet(warehouse: Warehouse, standings: Sequence[Standing], only: status.Name
                 incidents=still_open.get(key, []),
                 collecting=collecting.get(key),
                 not_judged=found.not_judged,
+                claim=found.claim,
+                budget=found.pages,
             )
         )
     return sorted(lines, key=lambda line: (not line.incidents, line.namespace, line.name))

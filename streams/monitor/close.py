@@ -36,7 +36,7 @@ def closed(held: Held, generation: Generation, window: int) -> Iterator[Metric]:
         if key.generation == generation.number:
             for metric, value in _feature(generation, key, sketch).items():
                 yield Metric(generation.number, window, "feature", ALL, key.segment, key.name, metric, value, sketch.n)
-    for version, sketch in by_version(_scores(held, generation, window)).items():
+    for version, sketch in by_version(scores(held, generation, window)).items():
         for metric, value in _score(generation, sketch).items():
             yield Metric(generation.number, window, "score", version, ALL, "", metric, value, sketch.n)
     for version, sketch in by_version(held.merged(window, "prediction")).items():
@@ -136,7 +136,7 @@ _EVERY_KIND = ("psi", "jensenshannon", "chisquare", "chisquare_p_value")
 _NUMBERS = ("ks", "wasserstein")
 
 
-def _scores(held: Held, generation: Generation, window: int) -> dict[Key, Sketch]:
+def scores(held: Held, generation: Generation, window: int) -> dict[Key, Sketch]:
     """Sketches that can be added: numbers without bounds are counted in the bins of a generation's reference."""
     found = held.merged(window, "score")
     if generation.spec.task != "regression":

@@ -1,8 +1,8 @@
-"""What is wrong at a tick.
+"""What is wrong at a tick by hard rules, in one window or a few.
 
-Beside the owner's own rules (``streams.monitor.rules``) only three things page: a feature's quality that the
-reference's own windows do not explain, the owner's latency objective, and labelled loss above the band of the reference
-windows for several windows in a row.
+A feature's quality that the reference's own windows do not explain, and the owner's latency objective, page at once.
+Labelled loss above the band of the reference's windows, several in a row, asks for a retraining; it pages only where
+the reference is too small for evidence (``streams.monitor.watching``), which pages by the team's budget.
 """
 
 from collections import defaultdict
@@ -50,7 +50,7 @@ def find(held: Held, generation: Generation, window: int, serving: str | None, r
         generation: of the window.
         window: start of the window that closes.
         serving: version that served it, None when unknown.
-        run: windows in a row above the band.
+        run: windows in a row above the band; None where the labelled loss pages by evidence.
     """
     active: list[Condition] = []
     unknown: set[str] = set()
@@ -59,13 +59,25 @@ def find(held: Held, generation: Generation, window: int, serving: str | None, r
             unknown.add(found)
         else:
             active.append(found)
-    alerts = generation.spec.alerts
-    if alerts.labelled_loss and run is not None and run.windows >= alerts.consecutive:
-        if _stale(run, window - generation.maturity, generation):
-            unknown.add(_loss_key(run))
-        else:
-            active.append(_labelled_loss(held, generation, run, window - generation.maturity))
-    return Findings(tuple(sorted(active, key=lambda condition: condition.key)), frozenset(unknown))
+    by_rules = Findings(tuple(sorted(active, key=lambda condition: condition.key)), frozenset(unknown))
+    return by_rules | above_band(held, generation, window, run)
+
+
+def above_band(held: Held, generation: Generation, window: int, run: Run | None) -> Findings:
+    """The labelled loss, when it was above its band for as many windows as the spec says; unknown when long ago.
+
+    Args:
+        held: partials of the model.
+        generation: of the window.
+        window: start of the window that closes.
+        run: windows in a row above the band.
+    """
+    alerts, tested = generation.spec.alerts, window - generation.maturity
+    if not alerts.labelled_loss or run is None or run.windows < alerts.consecutive:
+        return Findings((), frozenset())
+    if _stale(run, tested, generation):
+        return Findings((), frozenset({loss_key(run.version)}))
+    return Findings((_labelled_loss(held, generation, run, tested),), frozenset())
 
 
 def advance(run: Run | None, window: PerformanceWindow | None, generation: Generation) -> Run | None:
@@ -190,8 +202,9 @@ def _stale(run: Run, tested: int, generation: Generation) -> bool:
     return tested - run.last > STALE_WINDOWS * generation.width
 
 
-def _loss_key(run: Run) -> str:
-    return f"labelled_loss/{run.version}"
+def loss_key(version: str) -> str:
+    """Key of the condition that a version's labelled loss is."""
+    return f"labelled_loss/{version}"
 
 
 def _labelled_loss(held: Held, generation: Generation, run: Run, tested: int) -> Condition:
@@ -200,9 +213,9 @@ def _labelled_loss(held: Held, generation: Generation, run: Run, tested: int) ->
     summary, text = words.labelled(run, measure, windows)
     # The pairs of an older window may be let go by now.
     fresh = run.last == tested
-    parts = context.losses(held, generation, tested, run) if fresh else None
+    parts = context.losses(held, generation, tested, version=run.version, metric=run.metric) if fresh else None
     return Condition(
-        key=_loss_key(run),
+        key=loss_key(run.version),
         kind="labelled_loss",
         version=run.version,
         segment=ALL,

@@ -9,10 +9,10 @@ from detectors.distances import jensen_shannon
 from detectors.sketch import Sketch, mean
 from schemas.models import FeatureReference
 from schemas.partials import ALL
+from schemas.tasks import Loss
 from streams.monitor.close import by_version
 from streams.monitor.generations import Generation
 from streams.monitor.held import Held
-from streams.monitor.state import Run
 
 SHARE_APART = 0.05
 """A segment's rate stands out when it is this much above that of all rows, and three standard errors."""
@@ -21,7 +21,10 @@ LOSS_APART = 1.1
 """A segment's loss stands out when it is this many times that of all rows."""
 
 AT_MOST = 3
-"""Segments that are named, and features that moved."""
+"""Segments that are named."""
+
+FEATURES = 5
+"""Features that moved most, and are named: a ranking, which claims nothing of each of them."""
 
 
 class Part(NamedTuple):
@@ -75,15 +78,15 @@ def shares(by_segment: Mapping[str, tuple[float | None, int]], min_rows: int) ->
     return Parts(len(parts), tuple(filter(apart, parts))[:AT_MOST])
 
 
-def losses(held: Held, generation: Generation, window: int, run: Run) -> Parts:
+def losses(held: Held, generation: Generation, window: int, *, version: str, metric: Loss) -> Parts:
     """Segments whose labelled loss stands out in a window that is held and mature."""
     min_rows = generation.spec.alerts.min_rows
     pairs = held.merged(window, "matured")
     by_segment: dict[str, tuple[float | None, int]] = {}
     for segment in sorted({key.segment for key in pairs}):
-        sketch = by_version(pairs, segment).get(run.version)
+        sketch = by_version(pairs, segment).get(version)
         if sketch is not None:
-            by_segment[segment] = tasks.metrics(generation.spec, sketch).get(run.metric), sketch.n
+            by_segment[segment] = tasks.metrics(generation.spec, sketch).get(metric), sketch.n
     whole = by_segment.get(ALL, (None, 0))[0]
     parts = _parts(by_segment, min_rows)
     if whole is None:
@@ -94,7 +97,25 @@ def losses(held: Held, generation: Generation, window: int, run: Run) -> Parts:
 def moved(held: Held, generation: Generation, window: int) -> list[Moved]:
     """The features that are furthest from the reference in the window that closes, furthest first."""
     found = sorted(_distances(held, generation, window), key=lambda feature: (-feature.distance, feature.name))
-    return found[:AT_MOST]
+    return found[:FEATURES]
+
+
+def moved_of(held: Held, generation: Generation, window: int, name: str) -> Moved | None:
+    """How one feature moved; None when it cannot be told."""
+    return next((feature for feature in _distances(held, generation, window) if feature.name == name), None)
+
+
+def apart(held: Held, generation: Generation, window: int, name: str) -> Parts:
+    """Segments in which a feature is further from its own reference there than all rows are from theirs."""
+    by_segment: dict[str, tuple[float | None, int]] = {}
+    for key, sketch in held.merged(window, "feature").items():
+        reference = generation.feature(key.segment, key.name)
+        if key.name == name and key.generation == generation.number and reference is not None:
+            distance = jensen_shannon(reference.counts, sketch.counts)
+            by_segment[key.segment] = distance, min(sketch.n - sketch.nulls, reference.n - reference.nulls)
+    whole = by_segment.get(ALL, (None, 0))[0]
+    parts = _parts(by_segment, generation.spec.alerts.min_rows)
+    return Parts(len(parts), tuple(part for part in parts if whole is not None and part.value > whole)[:AT_MOST])
 
 
 def _parts(by_segment: Mapping[str, tuple[float | None, int]], min_rows: int) -> list[Part]:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from schemas.lifecycle import PerformanceWindow, Report
 from schemas.partials import ALL, PartialMessage
-from streams.monitor import collecting, conditions, context, life, page, requests, rules
+from streams.monitor import alarms, collecting, conditions, context, life, observing, page, requests, rules, watching
 from streams.monitor.close import Metric, closed, traffic, unclean
 from streams.monitor.generations import Generations
 from streams.monitor.held import Held
@@ -66,15 +66,15 @@ class ModelMonitor:
         # 2. Test, once, the window whose labels are mature now.
         mature = start - generation.maturity
         judged: list[PerformanceWindow] = []
-        run, newest = before.run, before.tested
+        run, newest, labelled = before.run, before.tested, None
+        tested_generation = generations.at(mature) if mature >= before.first else generation
         if mature >= before.first:
-            tested_generation = generations.at(mature)
             judged, numbers = tested(held, tested_generation, mature)
             metrics += numbers
             served = self._served(mature)
-            window = next((window for window in judged if window.version == served), None)
-            newest = window or newest
-            run = conditions.advance(run, window, tested_generation)
+            labelled = next((window for window in judged if window.version == served), None)
+            newest = labelled or newest
+            run = conditions.advance(run, labelled, tested_generation)
 
         # 3. Revise what late events and late labels have changed.
         for window_start in sorted(w for w in held.changed if w < at):
@@ -87,9 +87,17 @@ class ModelMonitor:
         ruled, found_by_rules = rules.judge(
             before.rules, generation, metrics, window=start, served=served, mature=mature, tested_by=tested_by
         )
-        found = conditions.find(held, generation, start, served, run) | found_by_rules
+        seen = observing.closing(held, generation, start, served) | observing.matured(tested_generation, labelled)
+        evidence = alarms.weigh(
+            held, before.watched, seen, generation=generation, tested=tested_generation, pages=generations.pages
+        )
+        by_hard_rules = conditions.find(held, generation, start, served, None if evidence.of_loss else run)
+        found = by_hard_rules | found_by_rules | evidence.found
         team = generation.spec.team
         incident, quiet = life.update(before.incident, before.quiet, found, **who, team=team, at=at)
+        watched = evidence.watched
+        if incident is not None and incident.state == "resolved":
+            watched = watching.released(watched)
         counted = traffic(held, start)[ALL]
         state = replace(
             before,
@@ -100,11 +108,14 @@ class ModelMonitor:
             tested=newest,
             rules=ruled,
             quiet=quiet,
+            watched=watched,
         )
 
         # 5. Decide on a request: for a training, or, where nothing is trained, for a reference.
+        paged = any(condition.kind == "labelled_loss" for condition in found.active)
+        grounds = found if paged else found | conditions.above_band(held, generation, start, run)
         request, state = requests.ask(
-            state, generations.at(at), found=found, incident=incident, marks=marks, **who, at=at
+            state, generations.at(at), found=grounds, incident=incident, marks=marks, **who, at=at
         )
         reference, state = collecting.ask(state, generations.at(at), marks=marks, **who, at=at)
 
@@ -119,6 +130,8 @@ class ModelMonitor:
                 quiet=quiet,
                 moved=context.moved(held, generation, start),
                 state=state,
+                claim=evidence.claim,
+                pages=generations.pages,
             )
             incident = page.tell(incident, scene)
         state = replace(state, incident=incident if incident is not None and incident.state == "open" else None)
@@ -135,6 +148,9 @@ class ModelMonitor:
             incident=incident,
             requests=[asked for asked in (request, reference) if asked],
             not_judged=tuple(generation.not_judged),
+            pages=generations.pages,
+            claim=evidence.claim,
+            streams=tuple(evidence.streams),
         )
         self.state = state
         held.forget(at, generations.floor(start))

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from detectors import enough
-from schemas.models import FeatureReference, ModelRecord, Reference
+from schemas.ids import content_id
+from schemas.models import FeatureReference, ModelRecord, Reference, Watch
 from schemas.partials import ALL
 from schemas.spec import ModelSpec, milliseconds
 from schemas.tasks import USUAL_LOSS, Loss
@@ -19,11 +20,15 @@ class Generation:
     spec: ModelSpec
     reference: Reference | None
     _features: dict[tuple[str, str], FeatureReference] = field(init=False, repr=False, compare=False)
+    watches: tuple[tuple[str, Watch], ...] = field(init=False, repr=False, compare=False)
+    """(name of the calibration, the calibration) of every stream: equal ones of two generations have one name."""
 
     def __post_init__(self) -> None:
         known = self.reference.features.items() if self.reference else ()
         features = {(segment, feature.name): feature for segment, found in known for feature in found}
         object.__setattr__(self, "_features", features)
+        watched = self.reference.watched if self.reference else []
+        object.__setattr__(self, "watches", tuple((content_id("watch", watch), watch) for watch in watched))
 
     @classmethod
     def of(cls, record: ModelRecord) -> "Generation":
@@ -67,9 +72,14 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Generations:
-    """All generations of a model, oldest first; never empty."""
+    """All generations of a model, oldest first; never empty.
+
+    Attributes:
+        pages: false pages in 30 days that the model may have now: its part of its team's budget.
+    """
 
     ordered: tuple[Generation, ...]
+    pages: float = 1.0
 
     @classmethod
     def of(cls, records: Iterable[ModelRecord]) -> "Generations":

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from schemas.lifecycle import Condition, Incident, PerformanceWindow
+from schemas.lifecycle import Claim, Condition, Incident, PerformanceWindow
 from schemas.spec import milliseconds
 from streams.monitor import queries, requests
+from streams.monitor.alarm_words import moved_by
 from streams.monitor.context import Moved
 from streams.monitor.generations import Generation
 from streams.monitor.life import QUIET_TICKS
@@ -32,6 +33,7 @@ class Scene:
         quiet: ticks in a row without any condition.
         moved: the features that moved most, furthest first.
         state: after the tick.
+        claim: what the report says of false pages, ``pages`` how many in 30 days the model may have.
     """
 
     generation: Generation
@@ -42,6 +44,8 @@ class Scene:
     quiet: int
     moved: list[Moved]
     state: State
+    claim: Claim
+    pages: float
 
 
 def tell(incident: Incident, scene: Scene) -> Incident:
@@ -55,7 +59,10 @@ def tell(incident: Incident, scene: Scene) -> Incident:
     sections = (
         ("What moved", [*(line for c in ranked for line in _condition(c, incident, scene)), *_usual(scene)]),
         ("What it means for the predictions", list(_performance(scene))),
-        ("What also moved (this informs, it does not page)", [_moved(feature) for feature in scene.moved]),
+        (
+            "What also moved (this informs, it does not page)",
+            [f"- {feature.name}: {moved_by(feature)}" for feature in scene.moved],
+        ),
         ("What driftline has done, and does next", [*_done(incident, scene), *_next(incident, scene)]),
         (
             "Look further (driftline trace PREDICTION_ID tells where an answer came from)",
@@ -92,6 +99,8 @@ def _usual(scene: Scene) -> Iterator[str]:
         start, end = when(reference.start), when(reference.end)
         yield f'"Usually" is what the reference showed: {reference.rows:,} rows from {start} to {end}.'
     yield from scene.generation.not_judged
+    if scene.generation.watches:
+        yield f"False pages: {scene.claim}; the budget is {scene.pages:.3g} a month."
 
 
 def _performance(scene: Scene) -> Iterator[str]:
@@ -122,14 +131,6 @@ def _tested(window: PerformanceWindow, measure: Measure) -> str:
     if window.loss < window.low:
         return f"{start}predictions are better than usual, {loss} is below {band}{more}; {labels}."
     return f"{start}predictions are as good as usual, {loss} is inside {band}{more}; {labels}."
-
-
-def _moved(feature: Moved) -> str:
-    if feature.category is None:
-        by = "" if feature.deviations is None else f", {feature.deviations:+.1f} standard deviations"
-        return f"- {feature.name}: on average {feature.now:.4g}, usually {feature.before:.4g}{by}"
-    value = f'"{feature.category}"' if feature.category else "a value that was never seen before"
-    return f"- {feature.name}: {value} in {feature.now:.1%} of rows, usually {feature.before:.1%}"
 
 
 def _done(incident: Incident, scene: Scene) -> Iterator[str]:
@@ -169,7 +170,7 @@ def _next(incident: Incident, scene: Scene) -> Iterator[str]:
     )
 
 
-_KINDS = ("labelled_loss", "latency", "rule", "quality", "dead_man")
+_KINDS = ("labelled_loss", "estimate", "latency", "rule", "quality", "score", "drift", "dead_man")
 """Kinds of conditions, what matters most first."""
 
 _REASONS = {

@@ -7,7 +7,14 @@ from schemas.lifecycle import Condition, Incident
 from schemas.windows import from_ms
 from streams.monitor.generations import Generation
 
-VIEWS = {"quality": "feature", "latency": "latency", "labelled_loss": "tested"}
+VIEWS = {
+    "quality": "feature",
+    "drift": "feature",
+    "score": "score",
+    "estimate": "tested",
+    "latency": "latency",
+    "labelled_loss": "tested",
+}
 """View of ``metric_values`` that a kind of condition was measured in; a rule names its own."""
 
 
@@ -30,6 +37,8 @@ def commands(incident: Incident, condition: Condition, generation: Generation) -
 def numbers(model: str, condition: Condition) -> str:
     """SQL: what was measured, window by window, newest first."""
     view, metric = VIEWS.get(condition.kind, ""), condition.metric
+    if condition.kind in ("drift", "score"):
+        metric = stored(condition)
     if condition.kind == "rule":
         view, metric = view_of(metric), metric.rpartition(".")[2]
     where = [model, f"view = {_text(view)}", f"segment = {_text(condition.segment)}"]
@@ -44,6 +53,13 @@ def numbers(model: str, condition: Condition) -> str:
         f"SELECT window_start, version, value, n, coverage FROM metric_values WHERE {' AND '.join(where)} "
         "ORDER BY window_start DESC LIMIT 14"
     )
+
+
+def stored(condition: Condition) -> str:
+    """The metric that is kept of every window and comes nearest to the distance that a stream pages by."""
+    if condition.kind == "score":
+        return "prediction_psi" if condition.key.startswith("prediction/") else "psi"
+    return condition.metric if condition.metric in ("ks", "wasserstein") else "psi"
 
 
 def rows(model: str, condition: Condition, generation: Generation) -> str:

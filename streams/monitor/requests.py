@@ -40,7 +40,7 @@ def ask(
     Args:
         state: after what was decided before.
         generation: the newest at ``at``.
-        found: conditions that hold at ``at``.
+        found: conditions that hold at ``at``, whether they page or not.
         incident: the one that gathers them.
         marks: partition -> the checkpoint by which it had passed ``at``.
         namespace: of the model.
@@ -106,11 +106,13 @@ def _bootstrap(state: State, generation: Generation, at: int) -> Cause | None:
 
 
 def _performance(found: Findings, incident: Incident | None) -> Cause | None:
-    losses = {condition.key for condition in found.active if condition.kind == "labelled_loss"}
-    if incident is None or not losses:
+    losses = {condition.key: condition for condition in found.active if condition.kind == "labelled_loss"}
+    if not losses:
         return None
-    texts = [f"{c.text}, since {iso(c.since)}" for c in incident.conditions if c.key in losses]
-    return "performance", "; ".join(texts), incident.id
+    # A band that was left asks for a training before there is evidence enough to wake somebody: it has no incident.
+    paged = {c.key: c for c in incident.conditions if c.key in losses} if incident else {}
+    texts = [f"{c.text}, since {iso(c.since)}" for c in (losses | paged).values()]
+    return "performance", "; ".join(texts), incident.id if incident and paged else None
 
 
 def _schedule(state: State, generation: Generation, at: int) -> Cause | None:

@@ -3,6 +3,8 @@
 It holds nothing but functions of the log, so whoever repeats a tick writes the same bytes.
 """
 
+from typing import Any
+
 import msgspec
 from msgspec import Struct
 
@@ -58,6 +60,43 @@ class Asked(Struct, frozen=True):
     ordinal: int = 0
 
 
+class Paged(Struct, frozen=True):
+    """A page of a stream, which is latched since.
+
+    Attributes:
+        window: start of the window whose observation paged.
+        since: start of the window that the change began with, as estimated.
+        evidence: that was reached; ``threshold`` the one that pages.
+        changes: of a quantity that is one number: its difference from usual in each window since then, up to the page.
+    """
+
+    window: int
+    since: int
+    evidence: float
+    threshold: float
+    changes: list[float] = []
+
+
+class Watched(Struct, frozen=True):
+    """What one stream has shown so far (``detectors.evidence.Evidence``, as JSON).
+
+    Attributes:
+        watch: names the calibration that it is watched by; another begins anew.
+        version: whose numbers these are; empty of a feature.
+        evidence: of ``Evidence.to_dict``.
+        begun: per component the start of the window that its run began with; 0 while there is none.
+        changes: of a quantity that is one number: its differences from usual since the oldest run began.
+        paged: its page, while it is latched.
+    """
+
+    watch: str
+    version: str
+    evidence: dict[str, Any]
+    begun: list[int]
+    changes: list[float] = []
+    paged: Paged | None = None
+
+
 class State(Struct, frozen=True):
     """All that is needed to decide the next tick, beside the partials.
 
@@ -72,6 +111,7 @@ class State(Struct, frozen=True):
         incident: the open one.
         quiet: ticks in a row without a condition, while an incident is open.
         asked: how many requests were ever made; ``recent`` are those of the last year, oldest first.
+        watched: stream -> what it has shown so far.
     """
 
     first: int
@@ -85,6 +125,7 @@ class State(Struct, frozen=True):
     quiet: int = 0
     asked: int = 0
     recent: list[Asked] = []
+    watched: dict[str, Watched] = {}
 
 
 def encode(state: State) -> bytes:

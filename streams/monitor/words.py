@@ -63,9 +63,9 @@ def quality(name: str, metric: str, *, usual: float, value: float, limit: float,
 def latency(version: str, *, p99: float, p50: float, objective: float, n: int) -> tuple[str, str]:
     """(summary, text) of answers that are slower than the owner's objective."""
     return (
-        f"version {version} answers slowly: 1 answer in 100 takes over {_ms(p99)} (objective {_ms(objective)})",
-        f"1 answer in 100 of version {version} took longer than {_ms(p99)} (99th percentile of {n:,} rows), above the "
-        f"owner's objective of {_ms(objective)}; half of them took up to {_ms(p50)}",
+        f"version {version} answers slowly: 1 answer in 100 takes over {took(p99)} (objective {took(objective)})",
+        f"1 answer in 100 of version {version} took longer than {took(p99)} (99th percentile of {n:,} rows), above the "
+        f"owner's objective of {took(objective)}; half of them took up to {took(p50)}",
     )
 
 
@@ -92,13 +92,13 @@ def rule(rule: Rule, run: RuleRun) -> tuple[str, str]:
 def where_shares(parts: Parts) -> str:
     """The segments that a rate is worst in; empty when there are none."""
     worst = [f"{part.segment} ({part.value:.1%} of {part.n:,} rows)" for part in parts.worst]
-    return _where(parts, worst, "")
+    return where(parts, worst, "")
 
 
 def where_losses(parts: Parts, measure: Measure) -> str:
     """The segments that a loss is worst in; empty when there are none."""
     worst = [f"{part.segment} ({measure(part.value)}, {part.n:,} labelled rows)" for part in parts.worst]
-    return _where(parts, worst, ", within a tenth of the whole")
+    return where(parts, worst, ", within a tenth of the whole")
 
 
 def where_rule(rule: Rule, by_segment: Mapping[str, tuple[float, int]]) -> str:
@@ -116,7 +116,14 @@ def _in_a_row(windows: int) -> str:
     return f", in {windows:,} windows in a row" if windows > 1 else ""
 
 
-def _where(parts: Parts, worst: list[str], meaning: str) -> str:
+def where(parts: Parts, worst: list[str], meaning: str) -> str:
+    """``worst in ...``; empty when no segment has rows enough to tell.
+
+    Args:
+        parts: the segments.
+        worst: those that stand out, in words.
+        meaning: of standing out, said when none does.
+    """
     if not parts.known:
         return ""
     if not worst:
@@ -131,7 +138,8 @@ def when(ms: int) -> str:
     return f"{instant:%Y-%m-%d %H:%M:%S} UTC" if ms % 60_000 else f"{instant:%Y-%m-%d %H:%M} UTC"
 
 
-def _ms(value: float) -> str:
+def took(value: float) -> str:
+    """A latency, as exact as it is of use."""
     return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"
 
 

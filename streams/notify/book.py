@@ -15,9 +15,12 @@ Event = Literal["opened", "updated", "acknowledged", "resolved"]
 _ALERT_NAMES = {
     "dead_man": "ModelSilent",
     "labelled_loss": "ModelPerformance",
+    "estimate": "ModelPerformanceEstimate",
     "latency": "ModelLatency",
     "quality": "ModelDataQuality",
     "rule": "ModelOwnRule",
+    "score": "ModelScoreDrift",
+    "drift": "ModelInputDrift",
 }
 """Kind of a condition -> ``alertname``, the most telling first; a dead-man rule has a name of its own."""
 

@@ -92,6 +92,7 @@ def test_one_model_in_detail(warehouse: Warehouse) -> None:
     assert "140 of 160 (88%)" in text
     assert "0.4571 to 0.6394: inside" in text
     assert "predicts worse than usual" in text
+    assert "not enough data; budget 1 a month" in text
     assert "lag of driftline.predictions  1,234 records" in text
 
 

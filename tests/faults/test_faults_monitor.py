@@ -11,6 +11,7 @@ from loads import NAMESPACE
 from schemas.ids import canonical_json
 from schemas.lifecycle import Report, Request
 from schemas.partials import PartialMessage
+from schemas.spec import TeamSpec
 from streams.monitor.core import ModelMonitor
 from streams.monitor.generations import Generations
 from streams.monitor.held import Held
@@ -20,9 +21,10 @@ def uninterrupted(world: World) -> dict[str, list[Report]]:
     """What the pure core decides on the same messages, model by model."""
     messages = [msgspec.json.decode(value, type=PartialMessage) for value in world.values("partials")]
     found = {}
-    for record in world.load.shape.records():
+    records = world.load.shape.records()
+    for record in records:
         monitor = ModelMonitor(NAMESPACE, record.model, Held(world.settings.source_partitions))
-        generations = Generations.of([record])
+        generations = Generations(Generations.of([record]).ordered, pages=TeamSpec().pages / len(records))
         found[record.model] = reports = list[Report]()
         for message in messages:
             if message.model == record.model:

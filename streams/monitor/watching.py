@@ -1,0 +1,127 @@
+"""Evidence that accumulates window by window, per stream: what pages, and what is silent since it has paged.
+
+A page *latches* its stream: it stays a condition of the open incident for as long as its windows go on saying so, and
+does not page again until that incident is resolved, or its calibration is another (a new reference). While it is
+latched its evidence rests, so that it costs the budget nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from math import isfinite
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from detectors import evidence, watch
+from detectors.evidence import Evidence
+from schemas.lifecycle import StreamReport
+from streams.monitor.observing import Observed
+from streams.monitor.promises import Promise
+from streams.monitor.state import Paged, Watched
+
+OF_ITS_VERSION = frozenset({"estimate", "score", "prediction"})
+"""Streams whose reference is what one version answered; another version answers otherwise, and nothing is wrong."""
+
+MOST_CHANGES = 60
+"""Differences from usual that are remembered of a run, for the words of a page."""
+
+
+class Stepped(NamedTuple):
+    """What a tick's windows say.
+
+    Attributes:
+        watched: stream -> what it has shown so far.
+        active: streams that are latched, and whose window still says so.
+        unknown: streams that are latched, and whose window says nothing.
+        streams: where each stands, for the report.
+    """
+
+    watched: dict[str, Watched]
+    active: tuple[str, ...]
+    unknown: tuple[str, ...]
+    streams: list[StreamReport]
+
+
+def advance(before: Mapping[str, Watched], promises: Iterable[Promise], seen: Mapping[str, Observed]) -> Stepped:
+    """Take one window of each stream, at most; a window without enough rows is no observation.
+
+    Args:
+        before: what the streams have shown; those that are no longer promised are forgotten.
+        promises: the streams, with what each may spend.
+        seen: stream -> its observation.
+    """
+    watched: dict[str, Watched] = {}
+    active, unknown, streams = [], [], []
+    for promise in promises:
+        stream = promise.watch.stream
+        if not isfinite(promise.threshold):
+            streams.append(StreamReport(stream, "", 0.0, None, promise.claim, promise.reason))
+            continue
+        observed, entry = seen.get(stream), before.get(stream)
+        if entry is None or entry.watch != promise.calibration:
+            entry = _fresh(promise, observed.version if observed else "")
+        if observed is not None and observed.version != entry.version:
+            if stream in OF_ITS_VERSION and entry.version:
+                entry = _fresh(promise, entry.version)
+                observed = None
+            else:
+                entry = _fresh(promise, observed.version)
+        if observed is not None and entry.paged is None:
+            entry = _step(entry, promise, observed)
+            active += [stream] if entry.paged is not None else []
+        elif observed is not None:
+            active += [stream] if _holds(promise, observed) else []
+        elif entry.paged is not None:
+            unknown.append(stream)
+        watched[stream] = entry
+        streams.append(_report(entry, promise))
+    return Stepped(watched, tuple(active), tuple(unknown), streams)
+
+
+def released(watched: Mapping[str, Watched]) -> dict[str, Watched]:
+    """After an incident was resolved: what paged in it may page again, and begins anew."""
+    return {stream: entry if entry.paged is None else replace(entry, paged=None) for stream, entry in watched.items()}
+
+
+def _fresh(promise: Promise, version: str) -> Watched:
+    components = watch.components(promise.watch)
+    return Watched(promise.calibration, version, evidence.start(components).to_dict(), [0] * components)
+
+
+def _step(entry: Watched, promise: Promise, observed: Observed) -> Watched:
+    before = Evidence.from_dict(entry.evidence)
+    factors = watch.factors(promise.watch, observed.value, observed.window)
+    step = evidence.step(before, factors, promise.threshold)
+    changes = []
+    if not isinstance(observed.value, tuple):
+        changes = [*entry.changes, observed.value - promise.watch.usual]
+    if step.alarm:
+        # All components of one length began with one window.
+        since = entry.begun[before.lengths.index(step.since - 1)] if step.since > 1 else observed.window
+        paged = Paged(observed.window, since, step.reached, promise.threshold, changes[-max(step.since, 1) :])
+        return replace(_fresh(promise, entry.version), evidence=step.evidence.to_dict(), paged=paged)
+    after = step.evidence
+    begun = [
+        0 if length == 0 else observed.window if length == 1 else start
+        for length, start in zip(after.lengths, entry.begun, strict=True)
+    ]
+    kept = min(max(after.lengths), MOST_CHANGES)
+    return replace(entry, evidence=after.to_dict(), begun=begun, changes=changes[-kept:] if kept else [])
+
+
+def _holds(promise: Promise, observed: Observed) -> bool:
+    """Whether a window of a latched stream speaks for a change: whether any component's evidence would grow."""
+    return bool(watch.factors(promise.watch, observed.value, observed.window).max() > 1)
+
+
+def _report(entry: Watched, promise: Promise) -> StreamReport:
+    paged = entry.paged
+    kept = promise.claim == "within budget on held-out reference"
+    return StreamReport(
+        stream=promise.watch.stream,
+        version=entry.version,
+        evidence=paged.evidence if paged else Evidence.from_dict(entry.evidence).value,
+        threshold=promise.threshold,
+        claim=promise.claim,
+        reason="" if kept else promise.reason,
+        latched=paged is not None,
+    )
