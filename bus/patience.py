@@ -20,6 +20,11 @@ _ELSEWHERE = (KafkaException, KafkaError, FaustError, ClickHouseError, HTTPError
 _BACK_OFF = (0.2, 1.0, 5.0)
 
 
+def elsewhere(error: Exception) -> bool:
+    """Whether Kafka, ClickHouse or the disk is to blame, and not we."""
+    return isinstance(error, _ELSEWHERE)
+
+
 class Patience:
     """With one message.
 
@@ -33,7 +38,7 @@ class Patience:
 
     async def again(self, error: Exception) -> bool:
         """Wait a little before the next try, and return True; False at once when another is pointless."""
-        self._ours += not isinstance(error, _ELSEWHERE)
+        self._ours += not elsewhere(error)
         if self._ours >= TRIES:
             return False
         await asyncio.sleep(_BACK_OFF[min(self.attempts, len(_BACK_OFF) - 1)])

@@ -91,7 +91,7 @@ def _monitor(warehouse: Warehouse) -> None:
     stage = Stage(Records(warehouse, 2), _Models(), send)
     for message in messages:
         monitor_world.store(warehouse, [message])
-        asyncio.run(stage.handle(message))
+        asyncio.run(stage.handle([message]))
 
 
 def _events(warehouse: Warehouse) -> None:

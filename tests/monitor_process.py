@@ -1,7 +1,7 @@
 """Runs the monitor of the environment's settings; ``DIE_BEFORE_TELLING=<at>`` kills it at that tick, row written.
 
-``SLOW`` is how many seconds it spends on each message besides. When it has left in order it says how many messages it
-has worked off.
+``SLOW`` is how many seconds it spends on each message besides, and takes two at once. When it has left in order it says
+how many messages it has worked off.
 """
 
 import asyncio
@@ -9,10 +9,12 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
 
+import bus.apps
 from schemas.partials import PartialMessage
 from schemas.settings import Settings
 from streams.monitor import run
@@ -30,16 +32,18 @@ def main() -> None:
     settings = Settings()
     tell, handle, handled = Stage._tell, Stage.handle, [0]
 
-    async def count(self: Stage, message: PartialMessage) -> None:
-        await asyncio.sleep(SLOW)
-        await handle(self, message)
-        handled[0] += 1
+    async def count(self: Stage, messages: Sequence[PartialMessage]) -> None:
+        await asyncio.sleep(SLOW * len(messages))
+        await handle(self, messages)
+        handled[0] += len(messages)
 
     async def die(self: Stage, report: Any) -> None:
         if DIE and report.at == int(DIE):
             os.kill(os.getpid(), signal.SIGKILL)
         await tell(self, report)
 
+    if SLOW:
+        bus.apps._MOST_TOGETHER = 2
     Stage._tell = die  # type: ignore[method-assign]
     Stage.handle = count  # type: ignore[method-assign]
     warehouse = Warehouse.connect(

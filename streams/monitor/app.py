@@ -1,7 +1,8 @@
 """The Faust app of stage 2: one agent on the ``partials`` topic, in the safe subset of Faust.
 
-No tables, no joins, no ``take``, no transactions; one message after the other, acknowledged when all that it led to
-has been recorded and told (``bus.apps.InHand``). Nothing is raised inside the agent: it would end it.
+No tables, no joins, no ``take``, no transactions; the messages that wait are worked off together, and acknowledged
+when all that they led to has been recorded and told (``bus.apps.InHand``). Nothing is raised inside the agent: it would
+end it.
 """
 
 import asyncio
@@ -68,15 +69,20 @@ def create_app(
 
     @app.agent(topics["partials"], name="monitor", concurrency=1)
     async def monitor(stream: Any) -> None:
-        async for event in in_hand.each(stream):
-            try:
-                message = _DECODER.decode(event.value or b"")
-                if message.model:  # dead letters have no model; they are tallied, not monitored
-                    await stage.handle(message)
-            except (msgspec.MsgspecError, ValueError) as error:
-                told.dead_letters("invalid")
-                await dead(event, error)
-            told.messages("partials")
+        async for events in in_hand.together(stream):
+            messages = []
+            for event in events:
+                try:
+                    message = _DECODER.decode(event.value or b"")
+                    stage.check(message)
+                except (msgspec.MsgspecError, ValueError) as error:
+                    told.dead_letters("invalid")
+                    await dead(event, error)
+                else:
+                    if message.model:  # dead letters have no model; they are tallied, not monitored
+                        messages.append(message)
+            await stage.handle(messages)
+            told.messages("partials", len(events))
 
     @app.on_partitions_assigned.connect
     async def assigned(*_: Any, **__: Any) -> None:

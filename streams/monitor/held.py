@@ -58,11 +58,7 @@ class Held:
         Raises:
             ValueError: there is no such partition.
         """
-        if not 0 <= partition < self.partitions:
-            raise ValueError(
-                f"partition {partition} does not exist: there are {self.partitions} source partitions "
-                "(DRIFTLINE_SOURCE_PARTITIONS must be the same for every process)"
-            )
+        check_partition(partition, self.partitions)
         marks = self._marks.setdefault(partition, [])
         if marks and mark.seq <= marks[-1].seq:
             return False
@@ -167,6 +163,19 @@ class Held:
         for marks in self._marks.values():
             while len(marks) > 1 and marks[0].watermark < at:
                 marks.pop(0)
+
+
+def check_partition(partition: int, partitions: int) -> None:
+    """Look whether there is such a source partition.
+
+    Raises:
+        ValueError: there is not.
+    """
+    if not 0 <= partition < partitions:
+        raise ValueError(
+            f"partition {partition} does not exist: there are {partitions} source partitions "
+            "(DRIFTLINE_SOURCE_PARTITIONS must be the same for every process)"
+        )
 
 
 def _sketch(row: SketchRow) -> Sketch:

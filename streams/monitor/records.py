@@ -1,5 +1,6 @@
 """What the monitor reads from ClickHouse on first touch, and the rows of a tick."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -45,7 +46,7 @@ class Records:
 
     def __init__(self, warehouse: Warehouse, partitions: int) -> None:
         self._warehouse = warehouse
-        self._partitions = partitions
+        self.partitions = partitions
 
     def rebuild(self, namespace: str, model: str, generations: Generations) -> Rebuilt:
         """Hold again all that the next tick can need.
@@ -53,7 +54,7 @@ class Records:
         The checkpoints are read before the partials, so that no watermark is held without the content it vouches for.
         """
         report, state = self._last(namespace, model)
-        held = Held(self._partitions)
+        held = Held(self.partitions)
         for partition, mark in self._checkpoints(model_key(namespace, model), state):
             held.mark(partition, mark)
         closed = state.at if state else NEVER
@@ -70,24 +71,23 @@ class Records:
             {"namespace": namespace, "model": model, "start": start},
         )
 
-    def write(self, tick: Tick) -> None:
-        """Insert a tick: everything it found, then its report, which makes it so and is the outbox of its messages."""
-        report = tick.report
-        who = report.namespace, report.model
-        self._warehouse.insert(METRICS, [(*who, *metric) for metric in tick.metrics])
-        audit = []
-        if (incident := report.incident) is not None:
-            body = canonical_json(incident).decode()
-            self._warehouse.insert(INCIDENTS, [incidents.row(incident, report.at)])
-            versions = sorted({condition.version for condition in incident.conditions} - {""})
-            version = versions[0] if len(versions) == 1 else ""
-            audit.append((*who, "incident", incident.id, "", version, incident.updated, body))
-        for request in report.requests:
-            body = canonical_json(request).decode()
-            audit.append((*who, "request", request.id, request.cause_id, str(request.ordinal), request.at, body))
-        self._warehouse.insert(AUDIT, audit)
-        state = states.encode(tick.state).decode()
-        self._warehouse.insert(REPORTS, [(*who, report.at, canonical_json(report).decode(), state)])
+    def write(self, ticks: Sequence[Tick]) -> None:
+        """Insert ticks of different models: all that they found, then the reports, which make them so.
+
+        A report is the outbox of its tick's messages. An insert that fails half-way leaves whole rows, and so some of
+        the models with their ticks and others without: each goes on from its own.
+        """
+        self._warehouse.insert(METRICS, [(*_who(tick), *metric) for tick in ticks for metric in tick.metrics])
+        incident_rows = [incidents.row(found, tick.report.at) for tick in ticks if (found := tick.report.incident)]
+        self._warehouse.insert(INCIDENTS, incident_rows)
+        self._warehouse.insert(AUDIT, [row for tick in ticks for row in _audit(tick)])
+        self._warehouse.insert(
+            REPORTS,
+            [
+                (*_who(tick), tick.report.at, canonical_json(tick.report).decode(), states.encode(tick.state).decode())
+                for tick in ticks
+            ],
+        )
 
     def _last(self, namespace: str, model: str) -> tuple[Report | None, State | None]:
         rows = self._warehouse.rows(
@@ -103,7 +103,7 @@ class Records:
     def _checkpoints(self, key: str, state: State | None) -> list[tuple[int, Mark]]:
         """The checkpoints from which the next ticks take their offsets, by partition and number."""
         found = []
-        for partition in range(self._partitions):
+        for partition in range(self.partitions):
             rows = self._warehouse.rows(
                 _CHECKPOINTS,
                 {"partition": partition, "seq": state.seqs.get(str(partition), 0) if state else 0},
@@ -127,3 +127,19 @@ class Records:
     def _sketches(self, where: str, parameters: dict[str, str | int]) -> list[Row]:
         rows = self._warehouse.rows(_SKETCHES + where, parameters)
         return [(row[0], row[1], msgspec.convert(row[2:], SketchRow)) for row in rows]
+
+
+def _who(tick: Tick) -> tuple[str, str]:
+    return tick.report.namespace, tick.report.model
+
+
+def _audit(tick: Tick) -> Iterator[tuple[object, ...]]:
+    """What the tick did: the incident as it stands now, and what it asked for."""
+    if (incident := tick.report.incident) is not None:
+        versions = sorted({condition.version for condition in incident.conditions} - {""})
+        version = versions[0] if len(versions) == 1 else ""
+        body = canonical_json(incident).decode()
+        yield *_who(tick), "incident", incident.id, "", version, incident.updated, body
+    for request in tick.report.requests:
+        body = canonical_json(request).decode()
+        yield *_who(tick), "request", request.id, request.cause_id, str(request.ordinal), request.at, body

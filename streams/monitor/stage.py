@@ -4,18 +4,19 @@ Everything that is told was recorded before, and may be told again: receivers ke
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 import structlog
 
-from bus.patience import Patience
+from bus.patience import Patience, elsewhere
 from schemas.ids import canonical_json
 from schemas.lifecycle import Report
 from schemas.partials import PartialMessage, model_key
 from schemas.topics import TopicName
 from streams.monitor.core import ModelMonitor, Tick
 from streams.monitor.generations import Generations
+from streams.monitor.held import check_partition
 from streams.monitor.records import Records
 
 log = structlog.get_logger()
@@ -23,9 +24,16 @@ log = structlog.get_logger()
 Send = Callable[[TopicName, bytes, bytes], Awaitable[None]]
 """Sends (topic, key, value) and returns when the brokers have it."""
 
+Batch = dict[str, list[PartialMessage]]
+"""Messages by ``namespace/model``, in order."""
 
-class UnknownModelError(RuntimeError):
-    """Counts came of a model that the ``models`` topic does not know, or not any more."""
+
+class Due(NamedTuple):
+    """A tick that can be decided: it closes the window that begins at ``start``, in ms."""
+
+    monitor: ModelMonitor
+    start: int
+    generations: Generations
 
 
 class ModelsReader(Protocol):
@@ -67,80 +75,108 @@ class Stage:
         """Partitions were assigned or taken: what memory holds counts no more."""
         self._monitors = {}
 
-    async def handle(self, message: PartialMessage) -> None:
-        """Take a message and run every tick that is due; returns only when all of it is recorded and told.
-
-        What fails is repeated from the records: for as long as Kafka or ClickHouse are away, since giving up would
-        acknowledge the message. After :data:`bus.patience.TRIES` errors of our own the model waits for its next
-        message, and those behind it go on.
+    def check(self, message: PartialMessage) -> None:
+        """Look whether a message can be used.
 
         Raises:
-            ValueError: the message can never be used.
+            ValueError: it never can: it is of a partition that does not exist.
         """
-        key = model_key(message.namespace, message.model)
-        patience = Patience()
+        check_partition(message.partition, self._records.partitions)
+
+    async def handle(self, messages: Sequence[PartialMessage]) -> None:
+        """Take messages and run every tick that is due; returns only when all of it is recorded and told.
+
+        A checkpoint of stage 1 is a message per partition and model, and the windows of many models end together: their
+        ticks are recorded by one insert per table. What fails is repeated from the records: for as long as Kafka or
+        ClickHouse are away, since giving up would acknowledge the messages. An error of our own is looked for model by
+        model; after :data:`bus.patience.TRIES` the model waits for its next message, and the others go on.
+
+        Args:
+            messages: in the order of the topic, each one :meth:`check` has found usable.
+        """
+        batch: Batch = {}
+        for message in messages:
+            batch.setdefault(model_key(message.namespace, message.model), []).append(message)
+        if not await self._attempt(batch):
+            for key, of in batch.items():
+                await self._attempt({key: of})
+
+    async def _attempt(self, batch: Batch) -> bool:
+        """Work a batch off; False when an error of our own stopped it, and it is not known which model's."""
+        patience, models = Patience(), ", ".join(batch)[:500]
         while True:
             monitors = self._monitors
             try:
-                monitor = monitors.get(key) or await self._rebuild(message.namespace, message.model)
-            except UnknownModelError as error:
-                # Nothing is lost by going on: the rows are in ClickHouse, and the next checkpoint rings again.
-                log.error("monitor.unknown_model", model=key, error=str(error))
-                return
+                await self._work_off(batch, monitors)
+                return True
             except Exception as error:
-                if await self._again(key, "rebuild", patience, error):
-                    continue
-                return
-            monitor.apply(message)
-            try:
-                await self._evaluate(monitor)
-            except UnknownModelError as error:
-                monitors.pop(key, None)
-                log.error("monitor.unknown_model", model=key, error=str(error))
-                return
-            except Exception as error:
-                monitors.pop(key, None)  # memory may be ahead of the record
-                if await self._again(key, "evaluate", patience, error):
-                    continue
-                return
-            monitors[key] = monitor
-            return
+                for key in batch:
+                    monitors.pop(key, None)  # memory may be ahead of the record
+                log.error("monitor.retry", model=models, attempt=patience.attempts, error=repr(error)[:500])
+                if len(batch) > 1 and not elsewhere(error):
+                    return False
+                if not await patience.again(error):
+                    log.error("monitor.given_up", model=models, exc_info=error)
+                    return True
 
-    async def _rebuild(self, namespace: str, model: str) -> ModelMonitor:
-        generations = await self._generations(namespace, model)
+    async def _work_off(self, batch: Batch, monitors: dict[str, ModelMonitor]) -> None:
+        if unheard := [key for key in batch if key not in monitors]:
+            await asyncio.to_thread(self._models.read)
+            found = await asyncio.gather(*map(self._rebuild, unheard))
+            monitors |= {key: monitor for key, monitor in zip(unheard, found, strict=True) if monitor is not None}
+        mine = {key: monitors[key] for key in batch if key in monitors}
+        for key, monitor in mine.items():
+            for message in batch[key]:
+                monitor.apply(message)
+            for window in sorted(monitor.held.missing):
+                rows = await asyncio.to_thread(self._records.window, monitor.namespace, monitor.model, window)
+                monitor.held.restore(window, rows)
+        if self._due(mine.values()):
+            # A generation that was published before these events were sent is known before they are judged.
+            await asyncio.to_thread(self._models.read)
+            for key in [key for key in mine if self._known(key) is None]:
+                del monitors[key]
+        while due := self._due(mine.values()):
+            ticks = await asyncio.to_thread(self._decide, due)
+            await asyncio.gather(*(self._tell(tick.report) for tick in ticks))
+            for tick in ticks:
+                self._decided(model_key(tick.report.namespace, tick.report.model), tick.report.at)
+
+    async def _rebuild(self, key: str) -> ModelMonitor | None:
+        """A monitor as the rows have it; None while nobody knows the model."""
+        namespace, model = key.split("/", 1)
+        if (generations := self._known(key)) is None:
+            return None
         rebuilt = await asyncio.to_thread(self._records.rebuild, namespace, model, generations)
         if rebuilt.last is not None:
             await self._tell(rebuilt.last)
-        log.info("monitor.rebuilt", model=model_key(namespace, model), at=rebuilt.last.at if rebuilt.last else None)
+        log.info("monitor.rebuilt", model=key, at=rebuilt.last.at if rebuilt.last else None)
         return rebuilt.monitor
 
-    async def _evaluate(self, monitor: ModelMonitor) -> None:
-        for window in sorted(monitor.held.missing):
-            rows = await asyncio.to_thread(self._records.window, monitor.namespace, monitor.model, window)
-            monitor.held.restore(window, rows)
-        known = self._models.of(monitor.namespace, monitor.model)
-        while known is not None and monitor.due(known) is not None:
-            # A generation that was published before these events were sent is known before they are judged.
-            known = await self._generations(monitor.namespace, monitor.model)
-            start = monitor.due(known)
-            if start is None:
-                return
-            tick = await asyncio.to_thread(self._decide, monitor, start, known)
-            await self._tell(tick.report)
-            self._decided(model_key(monitor.namespace, monitor.model), tick.report.at)
+    def _due(self, monitors: Iterable[ModelMonitor]) -> list[Due]:
+        """The next tick of every model that has one."""
+        known = [(monitor, self._models.of(monitor.namespace, monitor.model)) for monitor in monitors]
+        return [
+            Due(monitor, start, generations)
+            for monitor, generations in known
+            if generations is not None and (start := monitor.due(generations)) is not None
+        ]
 
-    def _decide(self, monitor: ModelMonitor, start: int, generations: Generations) -> Tick:
-        tick = monitor.tick(start, generations)
-        self._records.write(tick)
-        return tick
+    def _decide(self, due: Sequence[Due]) -> list[Tick]:
+        """One tick of each model, recorded: the next one of a model needs that this one is."""
+        ticks = [monitor.tick(start, generations) for monitor, start, generations in due]
+        self._records.write(ticks)
+        return ticks
 
-    async def _generations(self, namespace: str, model: str) -> Generations:
-        await asyncio.to_thread(self._models.read)
-        found = self._models.of(namespace, model)
+    def _known(self, key: str) -> Generations | None:
+        """The generations of a model; when there are none its counts wait, in ClickHouse, for its next message."""
+        found = self._models.of(*key.split("/", 1))
         if found is None:
-            raise UnknownModelError(
-                f"{model_key(namespace, model)} has counts but no valid record on the models topic: if it was not "
-                "deleted, apply its document again; its windows wait until then"
+            log.error(
+                "monitor.unknown_model",
+                model=key,
+                error="it has counts but no valid record on the models topic: if it was not deleted, apply its "
+                "document again; its windows wait until then",
             )
         return found
 
@@ -152,11 +188,3 @@ class Stage:
         for request in report.requests:
             await self._send("retraining", key, canonical_json(request))
         await self._send("reports", key, canonical_json(report))
-
-    @staticmethod
-    async def _again(model: str, step: str, patience: Patience, error: Exception) -> bool:
-        log.error("monitor.retry", model=model, step=step, attempt=patience.attempts, error=repr(error)[:500])
-        if await patience.again(error):
-            return True
-        log.error("monitor.given_up", model=model, step=step, exc_info=error)
-        return False

@@ -37,7 +37,7 @@ def warehouse(clickhouse: Client, clickhouse_url: str, monkeypatch: pytest.Monke
     for message in world.in_turn(world.stream(11, faults=FAULTS)):
         monitor.apply(message)
         while (start := monitor.due(generations)) is not None:
-            records.write(monitor.tick(start, generations))
+            records.write([monitor.tick(start, generations)])
     return found
 
 

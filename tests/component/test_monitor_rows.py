@@ -1,6 +1,7 @@
 """Stage 2 on the embedded ClickHouse: what is rebuilt from rows goes on as what was never stopped."""
 
 import asyncio
+from collections.abc import Sequence
 
 import monitor_world as world
 import msgspec
@@ -55,7 +56,10 @@ class Process:
 
     def take(self, *messages: PartialMessage) -> None:
         for message in messages:
-            asyncio.run(self._stage.handle(message))
+            self.take_together([message])
+
+    def take_together(self, messages: Sequence[PartialMessage]) -> None:
+        asyncio.run(self._stage.handle(messages))
 
 
 @pytest.fixture
@@ -141,11 +145,11 @@ class Refusing(Records):
         super().__init__(warehouse, partitions)
         self.writes = 0
 
-    def write(self, tick: Tick) -> None:
+    def write(self, ticks: Sequence[Tick]) -> None:
         self.writes += 1
         if self.writes % 4 == 1:
             raise OSError("away")
-        super().write(tick)
+        super().write(ticks)
         if self.writes % 4 == 3:
             raise OSError("the answer was lost")
 
@@ -161,6 +165,53 @@ def test_what_fails_is_repeated_from_the_records(warehouse: Warehouse, monkeypat
     shaky.take(MESSAGES[-1])
     assert rows(warehouse) == once
     assert set(shaky.sent) == set(steady.sent)
+
+
+def of_models(*names: str) -> list[list[PartialMessage]]:
+    """A day's messages of all models, day by day."""
+    streams = [world.in_turn(world.stream(DAYS, faults=FAULTS, model=name)) for name in names]
+    return [[message for stream in streams for message in stream[at : at + 2]] for at in range(0, len(streams[0]), 2)]
+
+
+def test_models_that_close_together_write_what_each_writes_alone(warehouse: Warehouse) -> None:
+    days = of_models("a", "b", "c")
+    one_by_one = Process(warehouse)
+    for messages in days:
+        world.store(warehouse, messages)
+        one_by_one.take(*messages)
+    once = rows(warehouse)
+    assert len(once["reports"]) == 3 * DAYS
+    wipe(warehouse)
+    together = Process(warehouse)
+    for messages in days:
+        together.take_together(messages)
+    assert rows(warehouse) == once
+    assert sorted(together.sent) == sorted(one_by_one.sent)
+    for model in (b"default/a", b"default/b", b"default/c"):
+        of_it = [sent for sent in together.sent if sent[1] == model]
+        assert of_it == [sent for sent in one_by_one.sent if sent[1] == model], "each model's are told in order"
+
+
+class Unwritable(Records):
+    """Ticks of model b cannot be written, which is our own fault."""
+
+    def write(self, ticks: Sequence[Tick]) -> None:
+        if any(tick.report.model == "b" for tick in ticks):
+            raise ValueError("no such column")
+        super().write(ticks)
+
+
+def test_a_model_that_fails_does_not_hold_up_those_that_close_with_it(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.patience._BACK_OFF", (0.0,))
+    days = of_models("a", "b", "c")
+    process = Process(warehouse, records=Unwritable)
+    for messages in days:
+        world.store(warehouse, messages)
+        process.take_together(messages)
+    found = warehouse.rows("SELECT model, count() FROM reports FINAL GROUP BY model ORDER BY model")
+    assert found == [("a", DAYS), ("c", DAYS)]
 
 
 def test_an_unknown_model_waits_without_holding_up_the_others(warehouse: Warehouse) -> None:

@@ -42,7 +42,7 @@ def warehouse(clickhouse: Client) -> Warehouse:
     for message in messages:
         monitor.apply(message)
         while (start := monitor.due(generations)) is not None:
-            records.write(monitor.tick(start, generations))
+            records.write([monitor.tick(start, generations)])
     rollout = Rollout("default", "flights", AT - world.DAY, "steady", Route("1", "x"), [], "")
     found.insert(ROLLOUTS, [["default", "flights", AT - world.DAY, canonical_json(rollout).decode(), "{}"]])
     return found

@@ -70,28 +70,25 @@ def monitor(settings: Settings, warehouse: Callable[[], Warehouse]) -> None:
     from streams.monitor.stage import Stage
 
     holder = Holder()
-    write, tell = Records.write, Stage._tell
+    write, tell, start = Records.write, Stage._tell, Stage.__init__
 
-    def writing(self: Records, tick: Any) -> None:
+    def writing(self: Records, ticks: Any) -> None:
         holder.reached("decided")
-        write(self, tick)
+        write(self, ticks)
         holder.reached("inserted")
 
-    async def telling(self: Stage, report: Any) -> None:
-        send = self._send
-
+    def starting(self: Stage, records: Records, models: Any, send: Any, **options: Any) -> None:
         async def sending(topic: TopicName, key: bytes, value: bytes) -> None:
             await send(topic, key, value)
             holder.reached("sent")
 
-        self._send = sending
-        try:
-            await tell(self, report)
-        finally:
-            self._send = send
+        start(self, records, models, sending, **options)
+
+    async def telling(self: Stage, report: Any) -> None:
+        await tell(self, report)
         holder.reached("told")
 
-    Records.write, Stage._tell = writing, telling  # type: ignore[method-assign]
+    Records.write, Stage._tell, Stage.__init__ = writing, telling, starting  # type: ignore[method-assign]
     run(settings, warehouse(), stop=stopped_by_signal())
 
 

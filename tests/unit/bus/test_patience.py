@@ -117,5 +117,5 @@ def test_a_monitor_that_fails_goes_on_to_the_next_message() -> None:
     stage = Stage(records, Models(), None)  # type: ignore[arg-type]
     messages = world.stream(1)[0][:2]
     for message in messages:
-        asyncio.run(stage.handle(message))
+        asyncio.run(stage.handle([message]))
     assert records.asked == TRIES * len(messages)
