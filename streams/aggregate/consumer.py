@@ -15,6 +15,7 @@ from streams.aggregate.assign import CannotContinue, assign
 from streams.aggregate.batch import Batch
 from streams.aggregate.books import Books
 from streams.aggregate.breaker import Breaker
+from streams.aggregate.cadence import Cadence
 from streams.aggregate.checkpoint import CommitRefused, Outputs, checkpoint, settle
 from streams.aggregate.fast import INSTALLED
 from streams.aggregate.given import Given
@@ -32,18 +33,11 @@ _POLL_SECONDS = 0.01
 _WAIT_SECONDS = 0.1
 """For events, and without any partition for some."""
 
-_SETTLE_SECONDS = 0.05
-"""After a watermark has passed a window's end, the rest of what was sent with it is waited for this long."""
-
 _PENDING_EVENTS, _PENDING_BYTES = 250_000, 128_000_000
 """So many events are counted at once, and their raw rows written; memory stays bounded, however large an event is."""
 
-_PENDING_LETTERS = 10_000
-"""A checkpoint is made when this many records, or as many bytes, wait for it to be sent on, or to the dead letters."""
-
-_SHARE = 9
-_LONGEST_PAUSE_SECONDS = 1.0
-"""In a backlog windows end all the time: between two checkpoints passes nine times what the last one took."""
+_WORTHWHILE_EVENTS, _WORTHWHILE_SECONDS = 1_000, 1.0
+"""So many events of each model, and so long after the last time, are counted ahead of the checkpoint they wait for."""
 
 _PATIENCE_SECONDS = 5.0
 """A hiccup of ClickHouse is waited for; at an outage the partitions are put down and taken up again after it."""
@@ -55,7 +49,8 @@ _REJOIN_SECONDS = 0.5
 
 # A message carries a whole checkpoint of a model: megabytes of counts, mostly zeros, when a backlog of many windows is
 # read. Kafka's limit is on the compressed size; gzip is what every client can read without another library.
-PRODUCER = {"linger.ms": 0, "compression.type": "gzip", "message.max.bytes": 64_000_000}
+# Its lowest level takes a quarter of the time, and a window's report waits for it.
+PRODUCER = {"linger.ms": 0, "compression.type": "gzip", "compression.level": 1, "message.max.bytes": 64_000_000}
 
 
 class Member:
@@ -86,13 +81,12 @@ class Member:
         self._judge = Judge(models, settings.source_partitions, out.warehouse)
         self._states: dict[int, State] = {}
         self._work = Work()
-        self._pause = 0.0
         self._assigned: list[int] | None = None
         self._retry_at = 0.0
         self._failure: BaseException | None = None
-        self._checkpointed = now()
-        self._watch = Watch(settings.idle_after_seconds, self._checkpointed)
-        self._crossed_at: float | None = None
+        self._settled = now()
+        self._cadence = Cadence(settings.checkpoint_seconds, self._settled)
+        self._watch = Watch(settings.idle_after_seconds, self._settled)
         self._consumer = Consumer(
             settings.counting(
                 **{
@@ -156,11 +150,12 @@ class Member:
         batches = self._sort(messages)
         if batches:
             self._process(batches)
-        if self._work.waiting() >= _PENDING_EVENTS or self._work.size >= _PENDING_BYTES:
+        if self._worthwhile():
             settle(self._states, self._work, self._models, self._out)
+            self._settled = self._now()
         for state in self._states.values():
             state.pass_gaps()
-        if self._due():
+        if self._cadence.due(self._states, self._work, self._now()):
             self._checkpoint()
             self._breaker.check()
         self._adopt_if_idle(began)
@@ -195,7 +190,7 @@ class Member:
         self._drop(lost=lost)
 
     def _drop(self, *, lost: bool = True) -> None:
-        self._states, self._work, self._assigned, self._crossed_at = {}, Work(), None, None
+        self._states, self._work, self._assigned = {}, Work(), None
         self._books.drop(lost=lost)
 
     def _start(self, partitions: list[int]) -> None:
@@ -203,7 +198,8 @@ class Member:
         now = self._now()
         self._states = assign(partitions, self._consumer, self._models, self._out, owner=self._owner_id(), now=now)
         self._assigned = None
-        self._checkpointed, self._watch = now, Watch(self._settings.idle_after_seconds, now)
+        self._cadence.begin(now)
+        self._watch = Watch(self._settings.idle_after_seconds, now)
         self._given.read(
             [
                 TopicPartition(topic, p, state.positions[side])
@@ -265,30 +261,22 @@ class Member:
                 state.index.forget(model)
         self._models.deleted.clear()
 
-    def _due(self) -> bool:
-        """Whether it is time for a checkpoint."""
-        states = self._states.values()
-        dirty = [state for state in states if state.dirty()]
-        if not dirty:
-            return False
-        now = self._now()
-        if any(state.crossed for state in dirty):
-            self._crossed_at = self._crossed_at or now
-            settled = all(chain.from_iterable(state.at_end for state in states))
-            rested = now - self._checkpointed >= self._pause
-            if settled or (rested and now - self._crossed_at >= _SETTLE_SECONDS):
-                return True
-        letters = len(self._work.dead) + len(self._work.astray)
-        full = letters >= _PENDING_LETTERS or self._work.buried >= _PENDING_BYTES
-        return full or now - self._checkpointed >= self._settings.checkpoint_seconds
+    def _worthwhile(self) -> bool:
+        """Whether what waits is counted now: a checkpoint that has little left to count is soon told."""
+        waiting = self._work.waiting()
+        if waiting >= _PENDING_EVENTS or self._work.size >= _PENDING_BYTES:
+            return True
+        # A column of a model is counted by one call, however few its events are.
+        many = waiting >= _WORTHWHILE_EVENTS * max(1, len(self._models.names()))
+        return many and self._now() - self._settled >= _WORTHWHILE_SECONDS
 
     def _checkpoint(self) -> None:
         began = self._now()
         if any(state.dirty() for state in self._states.values()):
             checkpoint(self._states, self._work, self._models, self._consumer, self._out)
             self._books.committed(self._states.values(), self._now() - began)
-        self._checkpointed, self._crossed_at = self._now(), None
-        self._pause = min(_SHARE * (self._checkpointed - began), _LONGEST_PAUSE_SECONDS)
+        self._settled = self._now()
+        self._cadence.checkpointed(began, self._settled)
 
     def _adopt_if_idle(self, began: float) -> None:
         if found := self._watch.look(self._states, self._models, began):

@@ -33,7 +33,7 @@ class State:
         heard: when the last event of (model, side) arrived, in the process's seconds; ``since``: the assignment.
         at_end: whether the end of each log was reached.
         ends: where that was.
-        crossed: a watermark has passed the end of a window since the last checkpoint.
+        passed: by (model, side) the first end of a window that its watermark has passed since the last checkpoint.
     """
 
     partition: int
@@ -50,7 +50,7 @@ class State:
     heard: dict[tuple[str, int], float] = field(default_factory=dict)
     at_end: list[bool] = field(default_factory=lambda: [False, False])
     ends: list[int] = field(default_factory=lambda: [0, 0])
-    crossed: bool = False
+    passed: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def pass_gaps(self) -> None:
         """Move over what is no event at the end of a log: the mark that a producer's transaction leaves there."""
@@ -70,7 +70,9 @@ class State:
         """Raise one watermark, and notice when it passes the end of a window."""
         marks = self.watermark(key)
         if to > marks[side]:
-            self.crossed |= generation.grid.start(to) > generation.grid.start(marks[side])
+            end = generation.grid.start(marks[side]) + generation.grid.width
+            if end <= to:
+                self.passed.setdefault((key, side), end)
             marks[side] = to
 
     def fetch(self, deltas: Deltas, warehouse: Warehouse) -> None:
@@ -131,7 +133,7 @@ class State:
         self.seq = seq
         self.changed = {}
         self.adoptions = []
-        self.crossed = False
+        self.passed = {}
         self.index.commit((self.positions[0], self.positions[1]))
         oldest = sorted(self.windows, key=lambda window: window[1])[: max(0, len(self.windows) - keep_windows)]
         for window in oldest:

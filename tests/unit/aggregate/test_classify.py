@@ -262,11 +262,11 @@ def test_watermarks_follow_events_by_the_lateness_and_progress_at_once(partition
 
 def test_a_watermark_that_passes_a_windows_end_asks_for_a_checkpoint(partition: Partition, send: Send) -> None:
     send("predictions", progress(START + 1))
-    partition.state.crossed = False
+    partition.state.passed.clear()
     send("predictions", progress(START + DAY - 1))
-    assert not partition.state.crossed
-    send("predictions", progress(START + DAY))
-    assert partition.state.crossed
+    assert not partition.state.passed
+    send("predictions", progress(START + 3 * DAY))
+    assert partition.state.passed == {("default/delay", 0): START + DAY}, "the first of those it has passed"
 
 
 @pytest.mark.parametrize(
