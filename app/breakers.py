@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import structlog
 
+from observe import Observer
 from schemas.events import SourceTopic
 from schemas.tables import BREAKERS
 from schemas.windows import from_ms
@@ -14,6 +15,7 @@ from warehouse.client import Warehouse
 log = structlog.get_logger()
 
 _LOOK_SECONDS = 1.0
+_OPEN = "open, nothing is read: driftline breaker show, then driftline breaker reset"
 
 
 class Breaker(NamedTuple):
@@ -50,11 +52,17 @@ def reset(warehouse: Warehouse, now: Callable[[], int]) -> list[Breaker]:
     return opened
 
 
-def wait(warehouse: Warehouse, stop: threading.Event) -> None:
-    """Return when no breaker is open, or ``stop`` is set."""
+def wait(warehouse: Warehouse, stop: threading.Event, observer: Observer) -> None:
+    """Return when no breaker is open, or ``stop`` is set.
+
+    Meanwhile the process is alive and not ready: a restart would not help, and nobody else sees that it reads nothing.
+    """
     said = False
     while not stop.is_set() and is_open(warehouse):
+        observer.turn()
         if not said:
-            log.error("aggregate.waits", why="the breaker is open: driftline breaker show, driftline breaker reset")
+            log.error("aggregate.waits", why=f"the breaker is {_OPEN}")
+            observer.require("breaker", lambda: _OPEN)
             said = True
         stop.wait(_LOOK_SECONDS)
+    observer.require("breaker", lambda: "")

@@ -66,7 +66,7 @@ def aggregate(process: Process) -> None:
         # Tells one assignment's checkpoints from another's; never part of a result.
         return f"{os.getpid()}-{uuid.uuid4().hex}"
 
-    breakers.wait(warehouse, stop)
+    breakers.wait(warehouse, stop, process.observer)
     while not stop.is_set():
         try:
             stage.run(
@@ -80,7 +80,7 @@ def aggregate(process: Process) -> None:
         except BreakerOpen as found:
             log.error("aggregate.breaker_open", topic=found.topic, why=str(found))
             breakers.write(warehouse, breakers.Breaker(found.topic, "open", str(found), _now_ms()))
-            breakers.wait(warehouse, stop)
+            breakers.wait(warehouse, stop, process.observer)
 
 
 def monitor(process: Process) -> None:

@@ -99,6 +99,7 @@ class Observer:
     def require(self, name: str, check: Check) -> None:
         """Make a check a condition of being ready."""
         self._checks[name] = check
+        self._answers.pop(name, None)
         self._metrics.ready.labels(name).set_function(lambda: not self._ask(name))
 
     def joining(self) -> None:
