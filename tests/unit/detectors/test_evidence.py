@@ -57,8 +57,15 @@ def test_a_restart_anywhere_changes_nothing(game: list[tuple[float, ...]], cut: 
 def test_the_highest_is_what_no_threshold_above_it_would_alarm_at(game: list[tuple[float, ...]]) -> None:
     factors = np.array(game)[:, None, :]
     most = float(highest(factors)[0])
-    assert alarms(factors, [most]).any()
-    assert not alarms(factors, [np.nextafter(most, np.inf)]).any()
+    assert alarms(factors, [most * (1 - 1e-9)]).any()
+    assert not alarms(factors, [most * (1 + 1e-9)]).any()
+
+
+def test_the_highest_of_ruin_and_of_certainty() -> None:
+    ruined = np.array([[[5.0]], [[0.0]], [[2.0]]])
+    assert highest(ruined)[0] == pytest.approx(5.0)
+    assert highest(ruined[1:])[0] == pytest.approx(2.0)
+    assert highest(np.full((500, 1, 1), 40.0))[0] == pytest.approx(1e100)
 
 
 def test_fair_factors_alarm_at_most_as_often_as_promised() -> None:
