@@ -109,6 +109,21 @@ def status(
 
 
 @app.command()
+def advice(
+    model: Annotated[str, typer.Argument(help="namespace/model, or the name alone.")], as_json: JsonOption = False
+) -> None:
+    """Tell what river's drift detectors say of a model's last 500 windows: advice, by which nobody is paged.
+
+    ADWIN, KSWIN and PageHinkley, with their defaults, on the labelled loss, the mean score, latency and every feature.
+    Computed now from the windows in ClickHouse, the same whoever asks; exit 1 when nobody knows the model.
+    """
+    wiring.configure_logging(quiet=True)
+    from app.commands.advice import run
+
+    run(model, as_json=as_json)
+
+
+@app.command()
 def sources(as_json: JsonOption = False) -> None:
     """Show what was read from customers' own topics (spec.source), and what became of it."""
     wiring.configure_logging(quiet=True)
