@@ -2,5 +2,6 @@
 
 ``python -m benchmarks.scoreboard`` writes benchmarks/scoreboard.json and docs/scoreboard.md with its pictures.
 Reading order: ``worlds`` (what is simulated), ``ours``, ``rules`` and ``rivers`` (who judges it), ``false_pages`` and
-``delays`` (features), ``errors`` (labelled error), ``estimates`` (without labels), ``year`` (real flights), ``report``.
+``delays`` (features), ``breaks`` (hard rules), ``errors`` (labelled error), ``estimates`` (without labels), ``year``
+(real flights), ``measure`` (all of it), ``report``.
 """

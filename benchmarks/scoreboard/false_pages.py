@@ -1,8 +1,10 @@
 """False pages a month of features while nothing is wrong."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scipy.stats import chi2
 
 from benchmarks.scoreboard import ours, rivers, rules
 from benchmarks.scoreboard.worlds import DAY, MIDDLES, MONTH, REFERENCE_DAYS, Counts, Floats, Simulated, World
@@ -55,6 +57,18 @@ def model(world: World, seed: int, months: int, *, others: int, slow_windows: in
         claims[claim] = claims.get(claim, 0) + 1
     claims["seasonal slots"] = sum(stream.seasonal is not None for stream in streams)
     return tally, claims
+
+
+def rates(tally: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Pages a month of each who was counted at all, with the exact 95% interval of a Poisson rate (Garwood 1936)."""
+    found = {}
+    for who, counted in tally.items():
+        pages, months = counted["pages"], counted["months"]
+        if months:
+            low = float(chi2.ppf(0.025, 2 * pages)) / 2 if pages else 0.0
+            high = float(chi2.ppf(0.975, 2 * pages + 2)) / 2
+            found[who] = {**counted, "rate": pages / months, "low": low / months, "high": high / months}
+    return found
 
 
 def window_means(reference: Counts, counts: Counts) -> Floats:

@@ -6,7 +6,6 @@ from statistics import median
 from typing import Any
 
 import matplotlib as mpl
-from scipy.stats import chi2
 
 from benchmarks.scoreboard import errors, words
 from benchmarks.scoreboard.delays import AFTER
@@ -16,18 +15,6 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 OURS = "driftline"
-
-
-def rates(tally: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Pages a month of each who was counted at all, with the exact 95% interval of a Poisson rate (Garwood 1936)."""
-    found = {}
-    for who, counted in tally.items():
-        pages, months = counted["pages"], counted["months"]
-        if months:
-            low = float(chi2.ppf(0.025, 2 * pages)) / 2 if pages else 0.0
-            high = float(chi2.ppf(0.975, 2 * pages + 2)) / 2
-            found[who] = {**counted, "rate": pages / months, "low": low / months, "high": high / months}
-    return found
 
 
 def write(results: Mapping[str, Any], docs: Path) -> None:
@@ -56,6 +43,7 @@ def page(results: Mapping[str, Any]) -> str:
         parts += [_delays(delays, AFTER)]
         own = results[f"category {streams}"]
         parts += [words.CATEGORY.format(median=median(own), worst=max(own))]
+    parts += ["\n## Total breaks\n", words.BREAKS, _breaks(results)]
     parts += ["\n## Labelled error\n", words.ERRORS, _quiet_errors(results["quiet errors"])]
     parts += [words.ERROR_DELAYS.format(watched=errors.WATCHED), _delays(results["jumps"], errors.WATCHED)]
     parts += ["\nAnd where a tree's concept changes:\n", _delays(results["concepts"], errors.WATCHED)]
@@ -113,6 +101,13 @@ def _delays(found: Mapping[str, Mapping[str, Sequence[int]]], limit: int) -> str
     return table(["median", *found], rows)
 
 
+def _breaks(results: Mapping[str, Any]) -> str:
+    quiet = results["quiet breaks"][OURS]
+    rows = [[name, f"{median(own):g}" if max(own) <= AFTER else "missed"] for name, own in results["breaks"].items()]
+    known = f"{_number(quiet['rate'])} ({_number(quiet['low'])}-{_number(quiet['high'])})"
+    return table(["", "windows until a hard rule pages"], [*rows, ["false pages a month, 20 features", known]])
+
+
 def _quiet_errors(nulls: Mapping[str, Any]) -> str:
     names = list(dict.fromkeys(who for found in nulls.values() for who in found["who"]))
     rows = [
@@ -146,12 +141,14 @@ def _months(found: Mapping[str, Any]) -> str:
             f"{month['late']:.1%}",
             f"{month['auc']:.3f}",
             f"{month['brier']:.4f}",
+            f"{month['skill']:.3f}",
+            "-" if place == 0 else f"{month['p']:.3f}",
             str(month["loss pages"]),
             str(month["feature pages"]),
         ]
-        for month in found["months"]
+        for place, month in enumerate(found["months"])
     ]
-    return table(["", "late", "AUC", "Brier", "pages of the labelled loss", "pages of features"], rows)
+    return table(["", "late", "AUC", "Brier", "skill", "p", "pages of the labelled loss", "pages of features"], rows)
 
 
 def _incidents(found: Mapping[str, Any]) -> str:
@@ -192,7 +189,7 @@ def trade_off(results: Mapping[str, Any], file: Path) -> None:
 
 
 def year(results: Mapping[str, Any], file: Path) -> None:
-    """Pages by month beside the frozen model's loss."""
+    """Pages by month beside the frozen model's loss, with how sure a month's own days are of it."""
     months = results["year"]["months"]
     names = [month["month"] for month in months]
     figure, axes = plt.subplots(figsize=(10, 4.5))
@@ -202,8 +199,15 @@ def year(results: Mapping[str, Any], file: Path) -> None:
     axes.set_ylabel("pages")
     axes.set_ylim(0, max(4, 1 + max(a + b for a, b in zip(loss, features, strict=True))))
     beside = axes.twinx()
-    beside.plot(names, [month["brier"] for month in months], color="#2c3e50", marker="o", label="Brier, frozen model")
-    beside.set_ylabel("mean Brier score")
+    means, errors_of = ([month[kind] for month in months] for kind in ("days", "error"))
+    beside.errorbar(
+        names, means, yerr=[1.96 * error for error in errors_of], color="#2c3e50", marker="o", linestyle="none",
+        capsize=3, label="Brier of the month's days, frozen model, 95%",
+    )  # fmt: skip
+    low, high = means[0] - 1.96 * errors_of[0], means[0] + 1.96 * errors_of[0]
+    beside.axhspan(low, high, color="#2c3e50", alpha=0.12, label="what January knows of itself")
+    beside.set_ylabel("mean Brier score of days")
+    beside.set_ylim(0.05, 0.35)
     axes.set_title("A year of flights, the model frozen after January")
     axes.legend(loc="upper left")
     beside.legend(loc="upper right")

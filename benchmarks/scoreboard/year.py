@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import ttest_ind
 from sklearn.metrics import roc_auc_score
 
 from app.demo.flights import FEATURES
 from benchmarks.scoreboard.delays import categorical
+from benchmarks.scoreboard.false_pages import rates
 from benchmarks.scoreboard.flights import Table, day_means, histograms, model, out_of_sample, table
 from benchmarks.scoreboard.worlds import Counts, Floats
 from detectors import budget, calibration, effects, evidence, held_out
@@ -97,7 +99,8 @@ def permuted(folder: Path, repeats: int, seed: int) -> dict[str, Any]:
         for name, found in judged.items():
             pages[name] += int(found.alarms.sum())
             claims[name] = found.claim
-    return {"months": repeats, "pages": pages, "claims": claims}
+    (rate,) = rates({"all": {"pages": float(sum(pages.values())), "months": float(repeats)}}).values()
+    return {"months": repeats, "pages": pages, "claims": claims, "rate": rate}
 
 
 def year(folder: Path) -> dict[str, Any]:
@@ -119,7 +122,7 @@ def year(folder: Path) -> dict[str, Any]:
     return {
         "claims": {name: found.claim for name, found in judged.items()},
         "incidents": incidents(judged, losses, harm),
-        "months": _months(flights, scores, judged),
+        "months": _months(flights, scores, losses, judged),
     }
 
 
@@ -143,18 +146,25 @@ def incidents(judged: Mapping[str, Judged], losses: Floats, harm: float) -> list
     return found
 
 
-def _months(flights: Table, scores: Floats, judged: Mapping[str, Judged]) -> list[dict[str, Any]]:
+def _months(flights: Table, scores: Floats, losses: Floats, judged: Mapping[str, Judged]) -> list[dict[str, Any]]:
     found = []
     for month, name in enumerate(MONTHS, start=1):
         rows = flights.month == month
-        days = np.unique(flights.day[rows]) - REFERENCE_DAYS
-        watched = days[(days >= 0) & (days < len(judged["labelled loss"].alarms))]
+        days = np.unique(flights.day[rows])
+        own, late = losses[days], float(flights.late[rows].mean())
+        watched = days[days >= REFERENCE_DAYS] - REFERENCE_DAYS
+        brier = float(((scores[rows] - flights.late[rows]) ** 2).mean())
+        test = ttest_ind(own, losses[:REFERENCE_DAYS], equal_var=False, alternative="greater")
         found.append(
             {
                 "month": name,
-                "late": float(flights.late[rows].mean()),
+                "late": late,
                 "auc": float(roc_auc_score(flights.late[rows], scores[rows])),
-                "brier": float(((scores[rows] - flights.late[rows]) ** 2).mean()),
+                "brier": brier,
+                "skill": 1 - brier / (late * (1 - late)),
+                "days": float(own.mean()),
+                "error": float(own.std(ddof=1) / np.sqrt(len(own))),
+                "p": float(test.pvalue),
                 "loss pages": int(judged["labelled loss"].alarms[watched].sum()),
                 "feature pages": sum(
                     int(found.alarms[watched].sum()) for name, found in judged.items() if name != "labelled loss"

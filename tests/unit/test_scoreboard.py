@@ -1,6 +1,7 @@
 """The scoreboard: its worlds are what they say, its rules are the libraries', its page is made of its figures."""
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import ks_2samp
 
-from benchmarks.scoreboard import delays, errors, false_pages, ours, report, rules, words
+from benchmarks.scoreboard import delays, errors, estimates, false_pages, measure, ours, report, rules, words
+from benchmarks.scoreboard.census import Scored
 from benchmarks.scoreboard.worlds import DAY, EDGES, MANY, MIDDLES, REFERENCE_DAYS, Simulated, World
 from detectors.calibration import autocorrelation
+from detectors.estimate import Calibrated
 
 
 def test_levels_are_what_the_null_says() -> None:
@@ -61,7 +64,7 @@ def test_errors_have_the_rate_and_the_dependence() -> None:
 
 
 def test_poisson_intervals_are_garwoods() -> None:
-    found = report.rates(
+    found = false_pages.rates(
         {"a": {"pages": 0.0, "months": 2.0}, "b": {"pages": 10.0, "months": 1.0}, "c": {"pages": 0.0, "months": 0.0}}
     )
     assert found["a"]["high"] == pytest.approx(3.689 / 2, abs=1e-3)
@@ -92,7 +95,10 @@ def figures() -> dict[str, Any]:
     own = {"rate": 0.0, "low": 0.0, "high": 0.2, "pages": 0.0, "months": 24.0, "in alarm": 0.0}
     noisy = {"rate": 60.0, "low": 50.0, "high": 70.0, "pages": 1440.0, "months": 24.0, "in alarm": 60_000.0}
     delay = {"driftline": [4, 5], "other": [1, 1], "noisy": [1, 1]}
-    month = {"late": 0.2, "auc": 0.6, "brier": 0.17, "loss pages": 1, "feature pages": 0}
+    month = {"late": 0.2, "auc": 0.6, "brier": 0.17, "skill": 0.05, "p": 0.5, "days": 0.17, "error": 0.01}
+    month |= {"loss pages": 1, "feature pages": 0}
+    ratios = {"accuracy": 0.2, "precision": 1.0, "recall": 0.1, "f1": 0.1, "auc": 0.4}
+    by_groups = {"32 groups": ratios, "512 groups": ratios, "by chance": ratios | {"precision": 0.7}}
     return {
         "settings": dict.fromkeys(("seed", "models", "months", "repeats", "seconds", "workers", "cores"), 1)
         | {"streams": [20]},
@@ -106,18 +112,21 @@ def figures() -> dict[str, Any]:
         "quiet errors": {"iid": {"who": {"driftline": own}, "claim": "within budget on held-out reference"}},
         "jumps": {"error 0.1 to 0.2": {"driftline": [1_500], "other": [200]}},
         "concepts": {"SEA": {"driftline": [1_500], "other": [10_001]}},
-        "estimates": {
-            "by covariates": {
-                groups: {"accuracy": 0.2, "precision": 1.0, "recall": 0.1, "f1": 0.1, "auc": 0.4}
-                for groups in ("32 groups", "512 groups")
-            }
+        "breaks": {"gone null": [1, 1], "another unit": [1, delays.AFTER + 1]},
+        "quiet breaks": {"driftline": own},
+        "estimates": {"census": by_groups, "flights by covariates": by_groups},
+        "permuted": {
+            "months": 2,
+            "pages": {"temp": 0},
+            "claims": {"temp": "structurally variable (3 effective rows)"},
+            "rate": own,
         },
-        "permuted": {"months": 2, "pages": {"temp": 0}, "claims": {"temp": "structurally variable (3 effective rows)"}},
         "year": {
             "months": [
                 month | {"month": "Jan"},
                 month | {"month": "Feb", "brier": 0.2},
-                month | {"month": "Mar", "brier": 0.2, "loss pages": 0},
+                month | {"month": "Mar", "brier": 0.2, "p": 0.001, "loss pages": 0},
+                month | {"month": "Apr", "brier": 0.2, "p": 0.1, "loss pages": 0},
             ],
             "incidents": [{"date": "2013-02-01", "last": "2013-02-03", "streams": ["labelled loss"], "wanted": True}],
         },
@@ -133,7 +142,9 @@ def test_the_page_says_what_holds_and_where_we_lose(tmp_path: Path) -> None:
     verdicts = {what: verdict for what, _, _, verdict in words.targets(results)}
     assert verdicts["mean .2 sd, one of 20 features"] == "holds"
     assert verdicts["mean .5 sd, one of 20 features"] == "**does not hold**"  # 4.5 windows
-    assert verdicts["without labels: error of precision to a constant guess"] == "**does not hold**"
+    assert verdicts["without labels, census: error of precision to a constant guess"] == words.MISSED
+    assert verdicts["total break (gone null, another unit)"] == words.MISSED
+    assert verdicts["false pages a month: flights, days permuted, 18 streams"] == "holds"
     lost = list(words.lost(results))
     # Who pages every night is not faster: it is in alarm anyway.
     assert [line for line in lost if line.startswith("mean .5 sd: ")] == [
@@ -141,10 +152,38 @@ def test_the_page_says_what_holds_and_where_we_lose(tmp_path: Path) -> None:
         "here: other (1)."
     ]
     (year,) = (line for line in lost if line.startswith("a year"))
-    assert "paged in 1 of them; not in Mar." in year
+    assert "paged in 1 of them; not in Mar, Apr." in year
+    assert "would see Mar at the level" in year
+    assert any("cannot be told by anybody" in line and "0.70" in line for line in lost)
     page = (tmp_path / "scoreboard.md").read_text()
     assert "60 (50-70), 87% of windows" in page
     assert "temp (3 effective rows)" in page
+
+
+def test_chance_alone_is_the_error_of_right_probabilities() -> None:
+    """A thousand rows of one score that is right in .8: the accuracy of labels scatters by sqrt(.8 x .2 / 1000)."""
+    calibrated = Calibrated((0, 64), (0.2, 0.8))
+    chunk = Scored(np.full(1_000, 0.9), np.ones(1_000, np.bool_))
+    found = dict(zip(estimates.METRICS, estimates.by_chance(calibrated, chunk, 1), strict=True))
+    assert found["accuracy"] == pytest.approx(np.sqrt(2 / np.pi * 0.16 / 1_000), rel=0.25)
+    assert found["precision"] == found["accuracy"]
+    assert found["recall"] == 0
+
+
+def test_parts_are_kept_only_among_figures_of_one_size() -> None:
+    quick = measure.SIZES["quick"]
+    there = json.loads(json.dumps({"settings": {"seed": measure.SEED, **asdict(quick), "seconds": 3}}))
+    assert measure.same_size(there, quick)
+    assert not measure.same_size(there, replace(quick, models=2))
+    assert not measure.same_size({"settings": {}}, quick)
+
+
+def test_every_part_can_be_measured_alone() -> None:
+    told: list[str] = []
+    found = measure.measure(measure.SIZES["quick"], 1, ["delays"], told.append)
+    assert set(found) == {"delays 3", "category 3", "effect", "breaks", "quiet breaks", "settings"}
+    assert [line.split("  ")[-1] for line in told] == ["delays 3", "category 3", "effect", "breaks"]
+    assert all(set(delay) == {1} for delay in found["breaks"].values())
 
 
 def test_the_committed_page_is_made_of_the_committed_figures() -> None:
