@@ -63,6 +63,18 @@ class Budget:
             raise ValueError(f"a weight must be in (0, 1], got {weight}: what has no weight cannot page")
         return self.threshold / weight
 
+    def chance(self, weight: float, rules: int) -> float:
+        """Probability with which each of so many hard rules, which judge a window at once, may be wrong in a window.
+
+        With ``rules`` such rules a month has weight * pages false pages in expectation. In (0, 1).
+
+        Raises:
+            ValueError: the weight is not in (0, 1], or there is no rule.
+        """
+        if rules < 1:
+            raise ValueError(f"a chance is of one rule or more, got {rules}")
+        return min(1 / (self.of(weight) * rules), 0.5)
+
     def shared(self, models: int) -> "Budget":
         """An equal part for each of a team's models."""
         return Budget(self.pages / models, self.windows)

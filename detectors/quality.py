@@ -6,7 +6,7 @@ with it. What the reference itself does every day is not.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import exp, log, sqrt
 
 from detectors.sketch import Sketch
 from detectors.verdict import Insufficient
@@ -75,15 +75,26 @@ def rates(sketch: Sketch) -> Rates:
     )
 
 
+CHANCE = exp(-4.5)
+"""Of a false verdict in a window, where nobody says another: three standard errors."""
+
+
 def check_rate(
-    what: str, rate: float | None, n: int, reference_rates: Sequence[float], reference_n: Sequence[int]
+    what: str,
+    rate: float | None,
+    n: int,
+    reference_rates: Sequence[float],
+    reference_n: Sequence[int],
+    *,
+    chance: float = CHANCE,
 ) -> RuleResult | Insufficient:
     """Is a rate higher than the reference's own windows explain?
 
-    limit = worst + max(SLACK, 3 √(worst (1 - worst) / n), worst - second worst), where *worst* and *second worst* are
-    the highest rates among reference windows of ``MIN_ROWS`` or more. No reference window violates it, and none
-    would violate the limit of the others by more than the last term, which is why that term is there: a new window may
-    be as much worse than the worst as the worst was than the rest.
+    limit = worst + max(SLACK, k √(worst (1 - worst) / n), worst - second worst), where *worst* and *second worst* are
+    the highest rates among reference windows of ``MIN_ROWS`` or more, and k = √(2 ln(1 / chance)) bounds the tail of a
+    normal variable. No reference window violates it, and none would violate the limit of the others by more than the
+    last term, which is why that term is there: a new window may be as much worse than the worst as the worst was than
+    the rest.
 
     Args:
         what: name of the rate for the reason, as in ``"null rate of temp"``.
@@ -91,6 +102,7 @@ def check_rate(
         n: rows that the rate was measured on.
         reference_rates: the same rate of each reference window.
         reference_n: rows of each reference window, same length.
+        chance: probability that sampling alone violates it in a window whose true rate is the worst, in (0, 1).
     """
     if rate is None or n < MIN_ROWS:
         return Insufficient(f"{what}: the window has {n} rows, {MIN_ROWS} are needed")
@@ -98,7 +110,7 @@ def check_rate(
     if len(known) < MIN_WINDOWS:
         return Insufficient(f"{what}: {len(known)} reference windows have {MIN_ROWS} rows, {MIN_WINDOWS} are needed")
     second, worst = known[-2:]
-    limit = worst + max(SLACK, 3 * sqrt(worst * (1 - worst) / n), worst - second)
+    limit = worst + max(SLACK, sqrt(2 * log(1 / chance) * worst * (1 - worst) / n), worst - second)
     verb, allowed = ("exceeds", "above") if rate > limit else ("is within", "up to")
     return RuleResult(
         rate > limit,
@@ -106,4 +118,33 @@ def check_rate(
         limit,
         f"{what} {rate:.4f} {verb} the limit {limit:.4f} ({allowed} the worst of {len(known)} reference windows, "
         f"{worst:.4f}, by {limit - worst:.4f})",
+    )
+
+
+def check_constant(
+    what: str, share: float, n: int, effective: float, *, chance: float = CHANCE
+) -> RuleResult | Insufficient:
+    """Is it a fault that all rows of a window have one value, which is usual in a smaller share of rows?
+
+    Independent rows would all have it with probability share ** (n * effective): a fault if that is below ``chance``.
+    What is constant in every window by nature (the weekday of a day) is worth one row a window, and never is.
+
+    Args:
+        what: name of the feature for the reason.
+        share: of the reference's rows that have this value (lie in its bin), in [0, 1].
+        n: rows of the window with a value.
+        effective: independent rows that one row is worth, in (0, 1]: ``Watch.effective_rows / Watch.rows``.
+        chance: probability of a false verdict in a window, in (0, 1).
+    """
+    if n < MIN_ROWS:
+        return Insufficient(f"{what}: the window has {n} rows, {MIN_ROWS} are needed")
+    # The smallest share of which so many independent rows would all be with that probability.
+    limit = chance ** (1 / max(n * effective, 1.0))
+    constant = share < limit
+    verdict = "a fault" if constant else "no fault"
+    return RuleResult(
+        constant,
+        share,
+        limit,
+        f"{what} has one value in all {n:,} rows, usual in {share:.2%} of them: {verdict}, the limit is {limit:.2%}",
     )

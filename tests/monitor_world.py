@@ -75,8 +75,9 @@ def rows(
     bad: bool = False,
     slow: bool = False,
     warm: bool = False,
+    stuck: bool = False,
 ) -> Day:
-    """Generated rows: ``nulls`` in temp (of ``only`` one origin), ``bad`` scores upside down, ``slow``, or ``warm``."""
+    """Generated rows: ``nulls`` in temp (of ``only`` one origin), ``warm`` or ``stuck``; ``bad`` scores; ``slow``."""
     rng = np.random.default_rng((day + 1000, partition))
     scores = rng.beta(2, 5, ROWS)
     labels = (rng.random(ROWS) < scores).astype(int)
@@ -85,6 +86,8 @@ def rows(
         temp[: ROWS // 2] = np.nan
     latency = rng.lognormal(1, 0.5, ROWS) * (100 if slow else 1)
     temp += 3 if warm else 0
+    if stuck:
+        temp[:] = 10.0
     origin: list[str | None] = [ORIGINS[int(x)] for x in rng.integers(0, 2, ROWS)]
     if only:
         temp = np.where([o != only for o in origin], rng.normal(10, 3, ROWS), temp)
@@ -186,6 +189,7 @@ class Faults:
     bad: Sequence[int] = ()
     slow: Sequence[int] = ()
     warm: Sequence[int] = ()
+    stuck: Sequence[int] = ()
 
 
 @dataclass
@@ -229,6 +233,7 @@ class Aggregator:
             bad=day in faults.bad,
             slow=day in faults.slow,
             warm=day in faults.warm,
+            stuck=day in faults.stuck,
         )
 
     def _predict(self, day: int, part: slice) -> None:

@@ -9,11 +9,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from detectors import latency, quality
+from detectors import budget, latency, quality
 from detectors.sketch import Sketch
 from detectors.verdict import Insufficient
 from schemas.lifecycle import Condition, PerformanceWindow
-from schemas.models import FeatureReference
+from schemas.models import FEATURE_STREAM, FeatureReference
 from schemas.partials import ALL
 from streams.monitor import context, words
 from streams.monitor.close import by_version
@@ -24,6 +24,12 @@ from streams.monitor.state import Run
 
 MOST = 0.5
 """A rate from here on is critical: most of a feature is gone. Below, it is a warning."""
+
+RULES = 3
+"""Hard rules of a feature: missing, never seen or out of range, constant."""
+
+RAREST = 0.001
+"""False pages in 30 days that hard rules go by where a team accepts none: a gross fault is worth that."""
 
 STALE_WINDOWS = 3
 """Windows after the last one above the band for which a run speaks, when those since had too little data."""
@@ -42,7 +48,9 @@ class Findings:
         return Findings(tuple(active), self.unknown | other.unknown)
 
 
-def find(held: Held, generation: Generation, window: int, serving: str | None, run: Run | None) -> Findings:
+def find(
+    held: Held, generation: Generation, window: int, serving: str | None, run: Run | None, *, pages: float = 1.0
+) -> Findings:
     """All conditions at the tick that closes ``window``.
 
     Args:
@@ -51,10 +59,11 @@ def find(held: Held, generation: Generation, window: int, serving: str | None, r
         window: start of the window that closes.
         serving: version that served it, None when unknown.
         run: windows in a row above the band; None where the labelled loss pages by evidence.
+        pages: false pages in 30 days that the model may have; the rules of quality have a part of them.
     """
     active: list[Condition] = []
     unknown: set[str] = set()
-    for found in (*_quality(held, generation, window), *_latency(held, generation, window, serving)):
+    for found in (*_quality(held, generation, window, pages), *_latency(held, generation, window, serving)):
         if isinstance(found, str):
             unknown.add(found)
         else:
@@ -108,21 +117,26 @@ def advance(run: Run | None, window: PerformanceWindow | None, generation: Gener
     )
 
 
-def _quality(held: Held, generation: Generation, window: int) -> Iterator[Condition | str]:
-    """A condition for each feature's rate that is too high, the key of each that cannot be told."""
-    if generation.reference is None:
+def _quality(held: Held, generation: Generation, window: int, pages: float) -> Iterator[Condition | str]:
+    """A condition for each feature that has a gross fault, the key of each that cannot be told."""
+    references = generation.reference.features.get(ALL, []) if generation.reference else []
+    if not references:
         return
+    of_model = budget.Budget.of_width(max(pages, RAREST), generation.width)
+    chance = of_model.chance(budget.SHARES["quality"], RULES * len(references))
     counted: dict[str, dict[str, Sketch]] = defaultdict(dict)
     for key, sketch in held.merged(window, "feature").items():
         if key.generation == generation.number:
             counted[key.name][key.segment] = sketch
-    for reference in generation.reference.features.get(ALL, []):
+    for reference in references:
         for metric, normal in (
             ("null_rate", reference.window_nulls),
             ("outside_share" if reference.kind == "number" else "unseen_share", reference.window_outside),
         ):
             rates = {segment: _rate(sketch, metric) for segment, sketch in counted[reference.name].items()}
-            yield from _rate_condition(generation, window, reference, metric, normal=normal, rates=rates)
+            yield from _rate_condition(generation, window, reference, metric, normal=normal, rates=rates, chance=chance)
+        if (whole := counted[reference.name].get(ALL)) is not None:
+            yield from _constant(generation, window, reference, whole, chance)
 
 
 def _rate(sketch: Sketch, metric: str) -> tuple[float | None, int]:
@@ -139,11 +153,12 @@ def _rate_condition(
     *,
     normal: list[float],
     rates: dict[str, tuple[float | None, int]],
+    chance: float,
 ) -> Iterator[Condition | str]:
     key = f"quality/{metric}/{reference.name}"
     min_rows = generation.spec.alerts.min_rows
     rate, n = rates.get(ALL, (None, 0))
-    found = quality.check_rate(key, rate if n >= min_rows else None, n, normal, reference.window_n)
+    found = quality.check_rate(key, rate if n >= min_rows else None, n, normal, reference.window_n, chance=chance)
     if isinstance(found, Insufficient):
         yield key
     elif found.violated:
@@ -165,6 +180,41 @@ def _rate_condition(
             severity="critical" if found.value >= MOST else "warning",
             summary=summary,
             where=words.where_shares(context.shares(rates, min_rows)),
+        )
+
+
+def _constant(
+    generation: Generation, window: int, reference: FeatureReference, sketch: Sketch, chance: float
+) -> Iterator[Condition | str]:
+    """A feature that has one value in all rows, and never had; only where its rows' worth is known."""
+    watch = next((w for _, w in generation.watches if w.stream == FEATURE_STREAM + reference.name), None)
+    total = sum(reference.counts)
+    if watch is None or not watch.effective_rows or not total or len(reference.counts) != len(sketch.counts):
+        return
+    place = max(range(len(sketch.counts)), key=sketch.counts.__getitem__)
+    n, same = sketch.n - sketch.nulls, sketch.counts[place]
+    numbers = reference.kind == "number"
+    if n < generation.spec.alerts.min_rows or (sketch.minimum != sketch.maximum if numbers else same < n):
+        return
+    key, share = f"quality/constant/{reference.name}", reference.counts[place] / total
+    found = quality.check_constant(reference.name, share, n, watch.effective_rows / watch.rows, chance=chance)
+    if isinstance(found, Insufficient):
+        yield key
+    elif found.violated:
+        summary, text = words.constant(reference.name, usual=share, n=n)
+        yield Condition(
+            key=key,
+            kind="quality",
+            version=ALL,
+            segment=ALL,
+            name=reference.name,
+            metric="constant",
+            value=1.0,
+            limit=found.limit,
+            since=window,
+            last=window,
+            text=text,
+            summary=summary,
         )
 
 

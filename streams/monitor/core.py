@@ -91,7 +91,9 @@ class ModelMonitor:
         evidence = alarms.weigh(
             held, before.watched, seen, generation=generation, tested=tested_generation, pages=generations.pages
         )
-        by_hard_rules = conditions.find(held, generation, start, served, None if evidence.of_loss else run)
+        by_hard_rules = conditions.find(
+            held, generation, start, served, None if evidence.of_loss else run, pages=generations.pages
+        )
         found = by_hard_rules | found_by_rules | evidence.found
         team = generation.spec.team
         incident, quiet = life.update(before.incident, before.quiet, found, **who, team=team, at=at)

@@ -37,7 +37,7 @@ def commands(incident: Incident, condition: Condition, generation: Generation) -
 def numbers(model: str, condition: Condition) -> str:
     """SQL: what was measured, window by window, newest first."""
     view, metric = VIEWS.get(condition.kind, ""), condition.metric
-    if condition.kind in ("drift", "score"):
+    if condition.kind in ("drift", "score") or metric == "constant":
         metric = stored(condition)
     if condition.kind == "rule":
         view, metric = view_of(metric), metric.rpartition(".")[2]

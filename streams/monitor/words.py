@@ -60,6 +60,14 @@ def quality(name: str, metric: str, *, usual: float, value: float, limit: float,
     )
 
 
+def constant(name: str, *, usual: float, n: int) -> tuple[str, str]:
+    """(summary, text) of a feature that stands still."""
+    return (
+        f"{name} has the same value in every row",
+        f"{name} has the same value in all {n:,} rows with a value; in the reference {usual:.2%} of rows are like that",
+    )
+
+
 def latency(version: str, *, p99: float, p50: float, objective: float, n: int) -> tuple[str, str]:
     """(summary, text) of answers that are slower than the owner's objective."""
     return (

@@ -56,3 +56,13 @@ def test_what_cannot_be_promised_is_refused() -> None:
         Budget(0, 30)
     with pytest.raises(ValueError, match="from 1"):
         reserved(0)
+
+
+def test_hard_rules_have_a_part_of_the_pages() -> None:
+    """50 features of three rules each, a page a month, quarter hours: 5% of a page over all of them."""
+    budget = Budget.of_width(1, 15 * 60_000)
+    chance = budget.chance(0.05, 150)
+    assert chance * 150 * 2_880 == pytest.approx(0.05)
+    assert Budget(30, 30).chance(1, 1) == 0.5, "a chance is below 1 however large the budget"
+    with pytest.raises(ValueError, match="one rule or more"):
+        budget.chance(0.05, 0)

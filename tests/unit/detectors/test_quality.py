@@ -1,10 +1,12 @@
 """Quality rules fire on what the reference never did, and never on the reference's own windows."""
 
+from math import inf, log, sqrt
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.quality import SLACK, Rates, RuleResult, check_rate, plausible_range, rates
+from detectors.quality import SLACK, Rates, RuleResult, check_constant, check_rate, plausible_range, rates
 from detectors.sketch import EMPTY_SCORE, Sketch
 from detectors.verdict import Insufficient
 
@@ -81,3 +83,36 @@ def test_too_little_data_is_a_verdict() -> None:
     assert isinstance(check_rate("null rate", 1.0, 99, WEEK_RATES, WEEK_ROWS), Insufficient)
     assert isinstance(check_rate("outside", None, 500, WEEK_RATES, WEEK_ROWS), Insufficient)
     assert isinstance(check_rate("null rate", 1.0, 500, [0.0], [900]), Insufficient)
+
+
+@given(share=st.floats(0, 1), n=st.integers(100, 100_000), chance=st.floats(1e-9, 0.1))
+def test_what_independent_rows_would_do_by_chance_is_no_fault(share: float, n: int, chance: float) -> None:
+    """Share ** n, in logarithms: it would underflow."""
+    found = check_constant("origin", share, n, 1.0, chance=chance)
+    assert isinstance(found, RuleResult)
+    log_probability = n * log(share) if share > 0 else -inf
+    if abs(log_probability - log(chance)) > 1e-6:
+        assert found.violated == (log_probability < log(chance))
+
+
+def test_rows_that_are_worth_one_are_constant_by_nature() -> None:
+    weekday = check_constant("weekday", 1 / 7, 900, 1 / 900, chance=1e-6)
+    assert isinstance(weekday, RuleResult)
+    assert not weekday.violated
+    stuck = check_constant("temp", 1 / 32, 900, 1.0, chance=1e-6)
+    assert isinstance(stuck, RuleResult)
+    assert stuck.violated
+    assert "temp has one value in all 900 rows, usual in 3.12% of them: a fault" in stuck.reason
+
+
+def test_too_few_rows_are_not_judged_constant() -> None:
+    assert isinstance(check_constant("temp", 0.1, 99, 1.0), Insufficient)
+
+
+def test_a_smaller_chance_allows_more() -> None:
+    usual, rare = (check_rate("nulls", 0.56, 200, [0.4, 0.4], [900, 900], chance=chance) for chance in (0.01, 1e-9))
+    assert isinstance(usual, RuleResult)
+    assert isinstance(rare, RuleResult)
+    assert usual.violated
+    assert not rare.violated
+    assert rare.limit == pytest.approx(0.4 + sqrt(2 * log(1e9) * 0.24 / 200))

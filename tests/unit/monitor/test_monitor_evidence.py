@@ -107,6 +107,23 @@ def test_a_feature_that_moved_waits_for_the_morning() -> None:
     assert rings(reports) == 1
 
 
+def test_a_feature_that_stands_still_pages_in_one_window() -> None:
+    reports, _ = run(world.Faults(stuck=[20]))
+    (incident,) = opened(reports)
+    (condition,) = incident.conditions
+    assert (condition.key, condition.since, condition.severity) == ("quality/constant/temp", day(20), "critical")
+    assert incident.opened == day(21)
+    assert condition.summary == "temp has the same value in every row"
+    assert condition.text.startswith("temp has the same value in all 160 rows with a value; in the reference 3.")
+
+
+def test_what_stands_still_by_nature_never_pages() -> None:
+    """Rows of a day that are worth one: the weekday of a day, for instance."""
+    by_nature = [replace(watch, effective_rows=1.0, variable=True) for watch in REFERENCE.watched]
+    reports, _ = run(world.Faults(stuck=[20]), records=[record(replace(REFERENCE, watched=by_nature))])
+    assert opened(reports) == []
+
+
 def test_when_the_windows_are_quiet_again_it_resolves_and_the_stream_may_page_again() -> None:
     reports, state = run(world.Faults(warm=[*range(5, 12), *range(20, DAYS)]))
     first, second = opened(reports)

@@ -1,0 +1,82 @@
+"""A reference as it is built from rows watches the windows as stage 1 counts them: every stream has observations."""
+
+import monitor_world as world
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from retrain.baseline import build_reference
+from schemas.lifecycle import Report
+from schemas.models import Reference
+from schemas.spec import AlertSpec, RetrainingSpec
+from streams.monitor.core import ModelMonitor
+from streams.monitor.generations import Generations
+from streams.monitor.held import Held
+
+DAYS = 20
+REFERENCE_DAYS = 60
+SPEC = world.spec(alerts=AlertSpec(min_rows=50), retraining=RetrainingSpec(enabled=False))
+
+
+def built() -> Reference:
+    """From the rows of sixty days, as a registration or a first training makes it."""
+    parts = [(-day, world.rows(-day, p)) for day in range(REFERENCE_DAYS, 0, -1) for p in (0, 1)]
+    starts = np.repeat([world.START + day * world.DAY for day, _ in parts], world.ROWS)
+
+    def column(name: str) -> np.ndarray:
+        return np.concatenate([getattr(d, name) for _, d in parts])
+
+    return build_reference(
+        SPEC,
+        event_time=starts,
+        features={"temp": pa.array(column("temp")), "origin": pa.array([o for _, d in parts for o in d.origin])},
+        segments={"origin": pa.array([o for _, d in parts for o in d.origin])},
+        scores={"late": pa.array(column("scores"))},
+        label=pa.array(["late" if label else "not" for label in column("labels")]),
+        latency_ms=pa.array(column("latency")),
+    )
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    return built()
+
+
+def reports(of: Reference, faults: world.Faults | None = None) -> tuple[list[Report], ModelMonitor]:
+    generations = Generations.of([world.record(of=of, alerts=SPEC.alerts, retraining=SPEC.retraining)])
+    monitor = ModelMonitor(world.NAMESPACE, world.MODEL, Held(2))
+    found = []
+    for message in world.in_turn(world.stream(DAYS, faults=faults, of=of)):
+        monitor.apply(message)
+        while (start := monitor.due(generations)) is not None:
+            found.append(monitor.tick(start, generations).report)
+    return found, monitor
+
+
+def test_every_stream_is_observed_in_every_window_and_none_pages(reference: Reference) -> None:
+    found, monitor = reports(reference)
+    streams = {stream.stream: stream for stream in found[-1].streams}
+    assert set(streams) == {"loss", "estimate", "score", "latency", "feature.temp", "feature.origin"}
+    assert monitor.state is not None
+    windows = {name: entry.evidence["n"] for name, entry in monitor.state.watched.items()}
+    assert windows == {name: DAYS - (name == "loss") for name, one in streams.items() if one.threshold is not None}
+    assert {"loss", "score", "feature.temp"} <= windows.keys()
+    assert not any(report.incident for report in found)
+
+
+@pytest.mark.parametrize(
+    ("faults", "kinds"),
+    [
+        (world.Faults(slow=range(8, DAYS)), {"latency"}),
+        (world.Faults(warm=range(8, DAYS)), {"drift"}),
+        (world.Faults(bad=range(8, DAYS)), {"labelled_loss", "estimate", "score"}),
+    ],
+)
+def test_what_goes_wrong_is_what_pages(reference: Reference, faults: world.Faults, kinds: set[str]) -> None:
+    found, _ = reports(reference, faults)
+    last = found[-1].incident
+    assert last is not None
+    assert {condition.kind for condition in last.conditions} == kinds
+    assert all(condition.since == world.START + 8 * world.DAY for condition in last.conditions)
+    opened = [report for report in found if report.incident is not None and report.incident.opened == report.at]
+    assert len(opened) == 1
