@@ -135,6 +135,30 @@ def calibration_error(calibrated: Calibrated, by_label: ArrayLike) -> float | No
     return float(gaps.sum() / sizes.sum()) if sizes.sum() else None
 
 
+def excess_error(chances: ArrayLike, rows: ArrayLike, positives: ArrayLike) -> float | None:
+    """Calibration error of matured labels beyond what chance alone would show, in [0, 1].
+
+    A group of n labels drawn with probability c misses n c by √(2 v / π) on average, v = n c (1 - c), with variance
+    v (1 - 2 / π). That and three standard deviations are chance; else few labels make any calibration look wrong.
+
+    Args:
+        chances: calibrated share of positives of each group, shape (groups,).
+        rows: labels of each group.
+        positives: those of the positive class.
+
+    Returns:
+        None for fewer than ``MIN_PAIRS`` labels.
+    """
+    c, n = np.asarray(chances, np.float64), np.asarray(rows, np.float64)
+    total = float(n.sum())
+    if total < MIN_PAIRS:
+        return None
+    variance = n * c * (1 - c)
+    by_chance = float(np.sqrt(2 * variance / np.pi).sum()) + 3 * sqrt(float(variance.sum()) * (1 - 2 / np.pi))
+    gaps = float(np.abs(np.asarray(positives, np.float64) - n * c).sum())
+    return max(0.0, gaps - by_chance) / total
+
+
 def _starts(rows: Ints, groups: int) -> Ints:
     """First bin of each group: half of the groups of equal width, half of equal rows.
 

@@ -46,6 +46,7 @@ def weigh(
     generation: Generation,
     tested: Generation,
     pages: float,
+    estimate_error: float | None,
 ) -> Weighed:
     """Take what a tick's windows show.
 
@@ -56,10 +57,13 @@ def weigh(
         generation: of the window that closes.
         tested: of the window whose labels are mature, which watches the labelled loss.
         pages: false pages in 30 days that the model may have.
+        estimate_error: calibration error of the scores on matured labels; None: not known.
     """
-    by_stream = {promise.watch.stream: (generation, promise) for promise in promised(generation, pages)}
+    by_stream = {promise.watch.stream: (generation, promise) for promise in promised(generation, pages, estimate_error)}
     by_stream.pop("loss", None)
-    by_stream |= {p.watch.stream: (tested, p) for p in promised(tested, pages) if p.watch.stream == "loss"}
+    by_stream |= {
+        p.watch.stream: (tested, p) for p in promised(tested, pages, estimate_error) if p.watch.stream == "loss"
+    }
     promises = [promise for _, promise in by_stream.values()]
     stepped = watching.advance(before, promises, seen)
     conditions = []

@@ -10,7 +10,19 @@ from msgspec.structs import replace
 
 from schemas.lifecycle import PerformanceWindow, Report
 from schemas.partials import ALL, PartialMessage
-from streams.monitor import alarms, collecting, conditions, context, life, observing, page, requests, rules, watching
+from streams.monitor import (
+    alarms,
+    calibrating,
+    collecting,
+    conditions,
+    context,
+    life,
+    observing,
+    page,
+    requests,
+    rules,
+    watching,
+)
 from streams.monitor.close import Metric, closed, traffic, unclean
 from streams.monitor.generations import Generations
 from streams.monitor.held import Held
@@ -87,9 +99,16 @@ class ModelMonitor:
         ruled, found_by_rules = rules.judge(
             before.rules, generation, metrics, window=start, served=served, mature=mature, tested_by=tested_by
         )
+        matured = calibrating.count(before.matured, held, tested_generation, labelled)
         seen = observing.closing(held, generation, start, served) | observing.matured(tested_generation, labelled)
         evidence = alarms.weigh(
-            held, before.watched, seen, generation=generation, tested=tested_generation, pages=generations.pages
+            held,
+            before.watched,
+            seen,
+            generation=generation,
+            tested=tested_generation,
+            pages=generations.pages,
+            estimate_error=calibrating.error(matured, generation),
         )
         by_hard_rules = conditions.find(
             held, generation, start, served, None if evidence.of_loss else run, pages=generations.pages
@@ -111,6 +130,7 @@ class ModelMonitor:
             rules=ruled,
             quiet=quiet,
             watched=watched,
+            matured=matured,
         )
 
         # 5. Decide on a request: for a training, or, where nothing is trained, for a reference.

@@ -97,6 +97,21 @@ class Watched(Struct, frozen=True):
     paged: Paged | None = None
 
 
+class Matured(Struct, frozen=True):
+    """Matured labels of one version by group of calibrated scores (``schemas.models.Calibrated``).
+
+    Attributes:
+        calibration: name of the calibration of the label-free estimate; another begins anew.
+        version: whose they are.
+        rows: labelled rows of each group, ``positives`` those of the positive class.
+    """
+
+    calibration: str
+    version: str
+    rows: list[int]
+    positives: list[int]
+
+
 class State(Struct, frozen=True):
     """All that is needed to decide the next tick, beside the partials.
 
@@ -112,6 +127,7 @@ class State(Struct, frozen=True):
         quiet: ticks in a row without a condition, while an incident is open.
         asked: how many requests were ever made; ``recent`` are those of the last year, oldest first.
         watched: stream -> what it has shown so far.
+        matured: labels that say whether scores still mean what they did.
     """
 
     first: int
@@ -126,6 +142,7 @@ class State(Struct, frozen=True):
     asked: int = 0
     recent: list[Asked] = []
     watched: dict[str, Watched] = {}
+    matured: Matured | None = None
 
 
 def encode(state: State) -> bytes:

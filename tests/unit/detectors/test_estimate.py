@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
 
-from detectors.estimate import Calibrated, Estimate, calibrate, calibrate_counts, calibration_error, estimate
+from detectors.budget import CALIBRATION_LIMIT
+from detectors.estimate import (
+    Calibrated,
+    Estimate,
+    calibrate,
+    calibrate_counts,
+    calibration_error,
+    estimate,
+    excess_error,
+)
 from detectors.performance import summarise
 from detectors.sketch import EMPTY_PERFORMANCE, SCORE_BINS, Floats, Ints, group_performance, group_score
 from detectors.verdict import Insufficient
@@ -97,3 +106,22 @@ def test_scores_on_one_side_leave_precision_or_recall_undefined() -> None:
     assert low.precision is None
     assert low.recall == 0
     assert low.auc == pytest.approx(0.5)
+
+
+def test_chance_alone_is_no_calibration_error() -> None:
+    """Labels drawn by the calibration itself: the plain error of few is far above the limit."""
+    rng = np.random.default_rng(5)
+    chances, rows = np.linspace(0.02, 0.98, 32), np.full(32, 20)
+    found = [excess_error(chances, rows, rng.binomial(rows, chances)) for _ in range(200)]
+    assert np.mean([error > CALIBRATION_LIMIT for error in found if error is not None]) < 0.01
+    plain = np.abs(rng.binomial(rows, chances) - rows * chances).sum() / rows.sum()
+    assert plain > CALIBRATION_LIMIT
+    shifted = excess_error(chances, rows * 50, rng.binomial(rows * 50, chances * 0.8))
+    assert shifted is not None
+    assert shifted > CALIBRATION_LIMIT
+
+
+def test_too_few_labels_say_nothing_of_a_calibration() -> None:
+    assert excess_error([0.5], [499], [0]) is None
+    by_chance = (2 * 125 / np.pi) ** 0.5 + 3 * (125 * (1 - 2 / np.pi)) ** 0.5
+    assert excess_error([0.5], [500], [0]) == pytest.approx((250 - by_chance) / 500)

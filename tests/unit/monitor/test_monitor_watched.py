@@ -69,7 +69,7 @@ def test_every_stream_is_observed_in_every_window_and_none_pages(reference: Refe
     [
         (world.Faults(slow=range(8, DAYS)), {"latency"}),
         (world.Faults(warm=range(8, DAYS)), {"drift"}),
-        (world.Faults(bad=range(8, DAYS)), {"labelled_loss", "estimate", "score"}),
+        (world.Faults(bad=range(8, DAYS)), {"labelled_loss", "score"}),
     ],
 )
 def test_what_goes_wrong_is_what_pages(reference: Reference, faults: world.Faults, kinds: set[str]) -> None:
@@ -80,3 +80,19 @@ def test_what_goes_wrong_is_what_pages(reference: Reference, faults: world.Fault
     assert all(condition.since == world.START + 8 * world.DAY for condition in last.conditions)
     opened = [report for report in found if report.incident is not None and report.incident.opened == report.at]
     assert len(opened) == 1
+
+
+def test_an_estimate_that_labels_contradict_gives_its_weight_to_them(reference: Reference) -> None:
+    before, _ = reports(reference)
+    after, monitor = reports(reference, world.Faults(bad=range(8, DAYS)))
+    (kept,) = [stream for stream in before[-1].streams if stream.stream == "estimate"]
+    (lost,) = [stream for stream in after[-1].streams if stream.stream == "estimate"]
+    assert kept.threshold is not None
+    assert lost.threshold is None
+    assert lost.reason.startswith("matured labels say that scores do not mean what they meant in the reference")
+    thresholds = [next(s.threshold for s in r.streams if s.stream == "loss") for r in after]
+    assert thresholds[0] == pytest.approx(30 / 0.45)
+    assert thresholds[-1] == pytest.approx(30 / 0.55)
+    assert monitor.state is not None
+    assert monitor.state.matured is not None
+    assert sum(monitor.state.matured.rows) == (DAYS - 1) * 140
