@@ -149,8 +149,8 @@ def _distance(furthest: Furthest) -> str:
 def _evidence(alarm: Alarm) -> str:
     paged = alarm.paged
     return (
-        f"evidence {paged.evidence:,.0f} reached the {paged.threshold:,.0f} that pages, for "
-        f"{alarm.pages:.3g} false pages a month over all that pages of this model"
+        f"evidence {paged.evidence:,.0f} reached the {paged.threshold:,.0f} at which it pages (by a budget of "
+        f"{alarm.pages:.3g} a month for false pages of this model)"
     )
 
 

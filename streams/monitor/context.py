@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from math import sqrt
 from typing import NamedTuple
 
-from detectors import tasks
+from detectors import effects, tasks, watch
 from detectors.distances import jensen_shannon
 from detectors.sketch import Sketch, mean
-from schemas.models import FeatureReference
+from schemas.models import FEATURE_STREAM, FeatureReference
 from schemas.partials import ALL
 from schemas.tasks import Loss
 from streams.monitor.close import by_version
@@ -22,9 +22,6 @@ LOSS_APART = 1.1
 
 AT_MOST = 3
 """Segments that are named."""
-
-FEATURES = 5
-"""Features that moved most, and are named: a ranking, which claims nothing of each of them."""
 
 
 class Part(NamedTuple):
@@ -46,7 +43,8 @@ class Moved(NamedTuple):
     """How a feature moved: a number's mean in its own unit, or the category whose share changed most.
 
     Attributes:
-        distance: Jensen-Shannon distance from the reference, in [0, 1]: the rank.
+        distance: Jensen-Shannon distance from the reference, in [0, 1].
+        effect: how many minimum effects it is from the reference; None where the reference does not say.
         category: None for a number; empty for values that the reference does not have.
         before: mean, or share, in the reference.
         now: the same in the window.
@@ -55,6 +53,7 @@ class Moved(NamedTuple):
 
     name: str
     distance: float
+    effect: float | None
     category: str | None
     before: float
     now: float
@@ -95,9 +94,16 @@ def losses(held: Held, generation: Generation, window: int, *, version: str, met
 
 
 def moved(held: Held, generation: Generation, window: int) -> list[Moved]:
-    """The features that are furthest from the reference in the window that closes, furthest first."""
-    found = sorted(_distances(held, generation, window), key=lambda feature: (-feature.distance, feature.name))
-    return found[:FEATURES]
+    """The features that are furthest from the reference in the window that closes, furthest first: a ranking, no test.
+
+    By how many minimum effects they moved, where the reference says it of all of them; else by Jensen-Shannon distance.
+    Nobody has said which feature matters more: all alike.
+    """
+    found = {feature.name: feature for feature in _distances(held, generation, window)}
+    by_effect = {name: feature.effect for name, feature in found.items() if feature.effect is not None}
+    by_distance = {name: feature.distance for name, feature in found.items()}
+    ranked = effects.ranking(by_effect if len(by_effect) == len(found) else by_distance, {})
+    return [found[feature.name] for feature in ranked]
 
 
 def moved_of(held: Held, generation: Generation, window: int, name: str) -> Moved | None:
@@ -131,22 +137,27 @@ def _distances(held: Held, generation: Generation, window: int) -> Iterator[Move
     if generation.reference is None:
         return
     known = {reference.name: reference for reference in generation.reference.features.get(ALL, [])}
+    watches = {watched.stream: watched for _, watched in generation.watches if watched.scales}
     for key, sketch in held.merged(window, "feature").items():
         reference = known.get(key.name)
         if key.segment != ALL or key.generation != generation.number or reference is None:
             continue
         enough = min(sketch.n - sketch.nulls, reference.n - reference.nulls) >= generation.spec.alerts.min_rows
         if enough and len(reference.counts) == len(sketch.counts):
-            yield _moved(reference, sketch)
+            effect, watched = None, watches.get(FEATURE_STREAM + key.name)
+            if watched is not None:
+                distances = watch.distances(watched, sketch.counts, window)
+                effect = max(float(d) / s.effect for d, s in zip(distances, watched.scales, strict=True))
+            yield _moved(reference, sketch, effect)
 
 
-def _moved(reference: FeatureReference, sketch: Sketch) -> Moved:
+def _moved(reference: FeatureReference, sketch: Sketch, effect: float | None) -> Moved:
     distance = jensen_shannon(reference.counts, sketch.counts)
     if reference.kind == "number":
         before, now = reference.mean or 0.0, mean(sketch) or 0.0
         deviations = (now - before) / reference.sd if reference.sd else None
-        return Moved(reference.name, distance, None, before, now, deviations)
+        return Moved(reference.name, distance, effect, None, before, now, deviations)
     totals = sum(reference.counts), sum(sketch.counts)
     pairs = [(a / totals[0], b / totals[1]) for a, b in zip(reference.counts, sketch.counts, strict=True)]
     index = max(range(len(pairs)), key=lambda i: (abs(pairs[i][1] - pairs[i][0]), -i))
-    return Moved(reference.name, distance, [*reference.categories, ""][index], *pairs[index], None)
+    return Moved(reference.name, distance, effect, [*reference.categories, ""][index], *pairs[index], None)

@@ -61,7 +61,7 @@ def tell(incident: Incident, scene: Scene) -> Incident:
         ("What it means for the predictions", list(_performance(scene))),
         (
             "What also moved (this informs, it does not page)",
-            [f"- {feature.name}: {moved_by(feature)}" for feature in scene.moved],
+            list(_moved(incident, scene)),
         ),
         ("What driftline has done, and does next", [*_done(incident, scene), *_next(incident, scene)]),
         (
@@ -133,6 +133,12 @@ def _tested(window: PerformanceWindow, measure: Measure) -> str:
     return f"{start}predictions are as good as usual, {loss} is inside {band}{more}; {labels}."
 
 
+def _moved(incident: Incident, scene: Scene) -> Iterator[str]:
+    """The features that moved most, those left out that page themselves."""
+    paged = {condition.name for condition in incident.conditions if condition.kind == "drift"}
+    yield from (f"- {feature.name}: {moved_by(feature)}" for feature in scene.moved if feature.name not in paged)
+
+
 def _done(incident: Incident, scene: Scene) -> Iterator[str]:
     since = [asked for asked in scene.state.recent if asked.at >= incident.opened and asked.reason in _REASONS]
     for asked in since[-1:]:
@@ -151,13 +157,13 @@ def _why_not(incident: Incident, scene: Scene) -> str:
     if barred == "disabled":
         return "the model is trained elsewhere (spec.retraining.enabled is false)"
     if not any(condition.kind == "labelled_loss" for condition in incident.conditions):
-        return "only labelled loss above its band asks for one"
+        return "only the labelled loss asks for one"
     if barred == "budget":
         return f"the {retraining.budget} that any {YEAR_DAYS} days allow are used up (spec.retraining.budget)"
     if barred == "cooldown":
         over = when(recent[-1].at + milliseconds(retraining.cooldown))
         return f"the last was asked for at {when(recent[-1].at)}, the next not before {over} (spec.retraining.cooldown)"
-    return "the labelled loss is no longer above its band"
+    return "the labelled loss is no longer worse than usual"
 
 
 def _next(incident: Incident, scene: Scene) -> Iterator[str]:

@@ -89,7 +89,7 @@ def test_a_loss_that_rose_is_one_page_that_says_what_since_when_and_how_sure() -
     assert "since 1972-10-12 00:00 UTC" in incident.text
     assert "95% confidence sequence" in condition.text
     assert "descriptive: these windows were chosen by what they showed" in condition.text
-    assert "false pages a month over all that pages of this model" in condition.text
+    assert "at which it pages (by a budget of 1 a month for false pages of this model)" in condition.text
     assert "False pages: within budget on held-out reference; the budget is 1 a month." in incident.text
     assert stream(reports[-1], "loss").latched
     assert reports[-1].incident is not None

@@ -32,6 +32,8 @@ CASES: dict[str, tuple[int, world.Faults, dict[str, Any]]] = {
     "worse-and-trained-elsewhere": (8, world.Faults(bad=[5, 6]), {"retraining": RetrainingSpec(enabled=False)}),
     "own-rules": (8, world.Faults(nulls=[6], bad=[5, 6]), RULED),
     "resolved": (6, world.Faults(nulls=[3]), {}),
+    "worse-by-evidence": (12, world.Faults(bad=range(5, 12)), {"of": world.calibrated()}),
+    "drift-that-waits": (12, world.Faults(warm=range(5, 12)), {"of": world.calibrated()}),
 }
 """Name -> (days, what goes wrong on which, changes of the spec); the incident is told as after the last day."""
 
@@ -41,7 +43,7 @@ def incident(name: str) -> Incident:
     generations = Generations.of([world.record(**changes)])
     monitor = ModelMonitor(world.NAMESPACE, world.MODEL, Held(2))
     report = None
-    for message in world.in_turn(world.stream(days, faults=faults)):
+    for message in world.in_turn(world.stream(days, faults=faults, of=changes.get("of"))):
         monitor.apply(message)
         while (start := monitor.due(generations)) is not None:
             report = monitor.tick(start, generations).report

@@ -55,7 +55,7 @@ def test_a_rule_pages_when_it_is_broken_for_as_many_windows_as_it_says() -> None
         "in 2 windows in a row; 140 rows in the newest window"
     )
     assert opened.summary == f"your rule: labelled.auc is {condition.value:.4g} (< 0.5 for 2 windows)"
-    assert "It asked for no retraining because of this: only labelled loss above its band asks for one." in opened.text
+    assert "It asked for no retraining because of this: only the labelled loss asks for one." in opened.text
 
 
 def test_one_window_of_every_view() -> None:
