@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from app import table
+from app import rebaseline
 from app.declare import Applied, Owner, Refused
 from bus.generations import read_declared
-from retrain.baseline import build_reference
-from schemas.ids import content_id, sha256_hex
-from schemas.lifecycle import AuditRow
 from schemas.partials import model_key
 from schemas.settings import Settings
 from schemas.spec import Metadata, Model
-from schemas.windows import iso
+
+
+def place(name: str) -> tuple[str, str]:
+    """(namespace, name) of a model as it is typed: ``namespace/name``, or its name alone in ``default``."""
+    first, slash, second = name.partition("/")
+    return (first, second) if slash else ("default", name)
 
 
 def declared(settings: Settings, namespace: str, name: str) -> Model:
@@ -61,34 +63,4 @@ def register(
         Refused: what is counted already forbids the change.
         confluent_kafka.KafkaException: the brokers cannot be asked, or refuse.
     """
-    namespace, name = model.metadata.namespace, model.metadata.name
-    rows = table.read(path, model.spec, columns, timezone=timezone)
-    reference = build_reference(
-        model.spec,
-        event_time=rows.event_time,
-        features=rows.features,
-        segments=rows.segments,
-        prediction=rows.prediction,
-        scores=rows.scores,
-        label=rows.label,
-        latency_ms=rows.latency_ms,
-    )
-    digest = sha256_hex(path.read_bytes())
-    identity = content_id("registration", namespace, name, version, digest, dict(columns))
-    applied = owner.model(model, start=start, reference=reference, cause_id=identity)
-    body = {
-        "version": version,
-        "file": path.name,
-        "sha256": digest,
-        "columns": dict(columns),
-        "rows": reference.rows,
-        "start": reference.start,
-        "end": reference.end,
-    }
-    owner.record(AuditRow(identity, "registration", "", namespace, name, version, reference.end, body))
-    what = (
-        f"reference of version {version}: {reference.rows:,} rows from {iso(reference.start)} to {iso(reference.end)}"
-    )
-    return Applied(
-        applied.name, applied.action, applied.generation, applied.effective_from, (what, *rows.notes, *applied.notes)
-    )
+    return rebaseline.make(owner, model, rebaseline.of_file(model, version, path, columns, timezone), start=start)

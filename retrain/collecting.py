@@ -64,6 +64,21 @@ def collect(warehouse: Warehouse, store: Store, request: Request, spec: ModelSpe
         NoRows: no prediction was counted in that time.
         ValueError: the rows do not say what the spec needs.
     """
+    table, counted = read(warehouse, request, spec)
+    reference = build(table, spec, request)
+    snapshot = store.put(to_parquet(table))
+    files = {"snapshot": snapshot, "reference": store.put(msgspec.json.encode(reference))}
+    manifest = {"files": files, "request": request, "rows": len(table), "counted": counted}
+    return Collected(store.put(canonical_json(manifest)), snapshot, len(table))
+
+
+def read(warehouse: Warehouse, request: Request, spec: ModelSpec) -> tuple[pa.Table, int]:
+    """The rows that a request asks for, at most :data:`MOST_ROWS` of them, and how many were counted.
+
+    Raises:
+        NoRows: no prediction was counted in that time.
+        ValueError: raw rows of this model keep no features.
+    """
     if not spec.raw.features:
         raise ValueError(
             "raw rows of this model keep no features (raw.features: false), so a reference cannot be collected from "
@@ -74,12 +89,7 @@ def collect(warehouse: Warehouse, store: Store, request: Request, spec: ModelSpe
     found = warehouse.arrow(_ROWS, given | {"every": max(1, -(-int(counted) // MOST_ROWS))})
     if not len(found):
         raise NoRows("no prediction was counted in the time that the reference was asked for")
-    table = _typed(found.combine_chunks(), spec)
-    reference = build(table, spec, request)
-    snapshot = store.put(to_parquet(table))
-    files = {"snapshot": snapshot, "reference": store.put(msgspec.json.encode(reference))}
-    manifest = {"files": files, "request": request, "rows": len(table), "counted": int(counted)}
-    return Collected(store.put(canonical_json(manifest)), snapshot, len(table))
+    return _typed(found.combine_chunks(), spec), int(counted)
 
 
 def build(table: pa.Table, spec: ModelSpec, request: Request) -> Reference:

@@ -96,7 +96,7 @@ def apply(
                 if isinstance(resource, Team):
                     applied = owner.team(resource)
                 else:
-                    applied = owner.model(resource, start=None if start is None else to_ms(_utc(start)))
+                    applied = owner.model(resource, start=None if start is None else to_ms(utc(start)))
             except Refused as refused:
                 print(f"{document.file}:{document.line}: {document.name}: {refused}", file=sys.stderr)
                 raise typer.Exit(1) from None
@@ -217,15 +217,14 @@ def register(
         house = wiring.prepare(settings, patience=PATIENCE)
         try:
             if model is not None:
-                first, slash, second = model.partition("/")
-                document = command.declared(settings, *((first, second) if slash else ("default", model)))
+                document = command.declared(settings, *command.place(model))
             else:
                 found = [document.resource for document in documents if isinstance(document.resource, Model)]
                 if len(found) != 1:
                     raise SystemExit(f"{file}: {len(found)} documents of kind Model; give a file with exactly one")
                 (document,) = found
             owner = Owner(settings, house, int(time.time() * 1000))
-            at = None if start is None else to_ms(_utc(start))
+            at = None if start is None else to_ms(utc(start))
             applied = command.register(
                 owner, document, version=version, path=reference, columns=columns, timezone=tz, start=at
             )
@@ -265,7 +264,8 @@ def _read(files: list[Path], *, as_json: bool) -> "list[Document]":
     return documents
 
 
-def _utc(instant: datetime) -> datetime:
+def utc(instant: datetime) -> datetime:
+    """An instant of the command line, which is told in UTC."""
     from datetime import UTC
 
     return instant.replace(tzinfo=UTC)

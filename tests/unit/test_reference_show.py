@@ -69,7 +69,7 @@ def found(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_rows_that_are_independent_keep_the_budget(found: dict[str, dict[str, Any]]) -> None:
-    for name in ("labelled loss", "steady", "plan", "constant"):
+    for name in ("loss", "estimate", "score", "feature.steady", "feature.plan", "feature.constant"):
         one = found[name]
         assert (one["claim"], one["reference"]) == ("within budget on held-out reference", "fixed"), one
         assert (one["windows"], one["blocks"], one["rows"]) == (DAYS * 24, DAYS, HOURLY)
@@ -78,19 +78,20 @@ def test_rows_that_are_independent_keep_the_budget(found: dict[str, dict[str, An
 
 
 def test_a_season_gets_slots_that_leave_weeks_out(found: dict[str, dict[str, Any]]) -> None:
-    assert (found["daily"]["reference"], found["daily"]["blocks"]) == ("seasonal slots", 4)
-    assert found["daily"]["effective_rows"] > 100
+    assert (found["feature.daily"]["reference"], found["feature.daily"]["blocks"]) == ("seasonal slots", 4)
+    assert found["feature.daily"]["effective_rows"] > 100
 
 
 def test_an_hour_of_one_value_is_worth_a_row_and_never_pages(found: dict[str, dict[str, Any]]) -> None:
-    assert found["weather"]["claim"] == "structurally variable: reported, never paged"
-    assert found["weather"]["effective_rows"] == pytest.approx(1, abs=0.3)
-    assert "300 rows is worth 1" in found["weather"]["reason"]
+    weather = found["feature.weather"]
+    assert (weather["claim"], weather["threshold"]) == ("not enough data", None)
+    assert weather["effective_rows"] == pytest.approx(1, abs=0.3)
+    assert weather["reason"].startswith("structurally variable: a window of 300 rows is worth 1 independent ones")
 
 
 def test_a_larger_budget_lowers_the_threshold(folder: Path, found: dict[str, dict[str, Any]]) -> None:
     more = json.loads(run(folder, "--json", "--pages", "10").stdout)[0]
-    assert more["threshold"] == pytest.approx(found["labelled loss"]["threshold"] / 10)
+    assert more["threshold"] == pytest.approx(found["loss"]["threshold"] / 10)
 
 
 def test_two_days_are_not_enough(folder: Path) -> None:
@@ -105,8 +106,8 @@ def test_a_person_reads_a_table(folder: Path) -> None:
     result = run(folder)
     assert result.exit_code == 0
     said = " ".join(result.stdout.split())
-    assert "weather: a window of 300 rows is worth 1 independent ones, 100 are needed" in said
-    assert "steady:" not in said
+    assert "feature.weather: structurally variable: a window of 300 rows is worth 1 independent ones" in said
+    assert "feature.steady:" not in said
 
 
 def test_no_budget_is_refused(folder: Path) -> None:
