@@ -62,7 +62,7 @@ def main(
     models.learn(record(shape))
     rounds = [_messages(form, shape, number * rows, rows) for number in range(repeats)]
     found = defaultdict[str, list[float]](list)
-    profiler = cProfile.Profile() if profile else None
+    profiler = cProfile.Profile(process_time) if profile else None
     _count(rounds, models, found, profiler)
     best = {name: min(taken) / rows * 1e6 for name, taken in found.items()}
     if as_json:

@@ -121,9 +121,12 @@ def read(topic: SourceTopic, value: bytes) -> Batch:
     if len(value) > MAX_EVENT_BYTES:
         raise BadBatch("too_large", _detail("$", f"{len(value):,} bytes", f"at most {MAX_EVENT_BYTES:,}", _SMALLER))
     try:
-        _check_messages(value)
+        schema = _check_messages(value)
         with pa.ipc.open_stream(value) as stream:
-            kinds = _check_schema(topic, stream.schema)
+            known = _checked.get((topic, schema))
+            if known is None:
+                known = _check_schema(topic, stream.schema)
+                _remember((topic, schema), known)
             batch = stream.read_next_batch()
         if not batch.num_rows:
             raise BadBatch("invalid", _detail("$", "no rows", "one at least", "Send no empty batches."))
@@ -136,10 +139,11 @@ def read(topic: SourceTopic, value: bytes) -> Batch:
     except (pa.ArrowException, ArithmeticError, EOFError, LookupError, OSError, ValueError, struct.error) as error:
         problem = f"no Arrow IPC stream ({str(error)[:120].strip() or type(error).__name__})"
         raise BadBatch("undecodable", _detail("$", problem, "one schema and one record batch", _SDK)) from error
-    metadata = stream.schema.metadata or {}
-    columns = {name: _column(kind, batch.column(name)) for name, kind in kinds.items()}
-    namespace, model = (metadata[name].decode() for name in (b"namespace", b"model"))
-    return Batch(topic, namespace, model, batch.num_rows, columns)
+    columns = {
+        name: Column(kind, batch.column(place) if ready else _converted(kind, batch.column(place)))
+        for name, place, kind, ready in known.columns
+    }
+    return Batch(topic, known.namespace, known.model, batch.num_rows, columns)
 
 
 def join(batches: Sequence[Batch]) -> Batch:
@@ -203,12 +207,45 @@ def _instant(ms: int) -> Any:
         return ms
 
 
-def _check_messages(value: bytes) -> None:
-    """One schema, dictionaries, one record batch, and nothing compressed: what is read is no larger than the value."""
+class _Known(NamedTuple):
+    """What a schema says.
+
+    Attributes:
+        columns: those that are read: name, place, kind, and whether values are as :class:`Column` has them.
+    """
+
+    namespace: str
+    model: str
+    columns: list[tuple[str, int, Kind, bool]]
+
+
+_checked: Final[dict[tuple[SourceTopic, bytes], _Known]] = {}
+"""Schemas that were found good, as they are written: one sender's batches have the same again and again."""
+
+_MOST_CHECKED, _LARGEST_CHECKED = 1_000, 20_000
+
+
+def _remember(schema: tuple[SourceTopic, bytes], known: _Known) -> None:
+    if len(schema[1]) <= _LARGEST_CHECKED:
+        if len(_checked) >= _MOST_CHECKED:
+            _checked.clear()
+        _checked[schema] = known
+
+
+def _check_messages(value: bytes) -> bytes:
+    """One schema, dictionaries, one record batch, and nothing compressed: what is read is no larger than the value.
+
+    Returns:
+        The schema as it is written.
+    """
     source = pa.BufferReader(value)
     kinds: list[str] = []
+    schema = b""
     for message in pa.ipc.MessageReader.open_stream(source):
-        if message.type != "schema" and _is_compressed(message.metadata.to_pybytes(), message.type == "dictionary"):
+        metadata = message.metadata.to_pybytes()
+        if message.type == "schema":
+            schema = schema or metadata
+        elif _is_compressed(metadata, message.type == "dictionary"):
             raise BadBatch("invalid", _detail("$", "compressed buffers", "none", _UNCOMPRESSED))
         kinds.append(message.type)
         if len(kinds) > MAX_COLUMNS:
@@ -218,6 +255,7 @@ def _check_messages(value: bytes) -> None:
         raise BadBatch("invalid", _detail("$", found, "one schema, dictionaries, and one record batch", _SDK))
     if behind := len(value) - source.tell():
         raise BadBatch("invalid", _detail("$", f"{behind:,} bytes behind the end", "one stream", _SDK))
+    return schema
 
 
 def _is_compressed(metadata: bytes, is_dictionary: bool) -> bool:
@@ -246,10 +284,9 @@ def _follow(data: bytes, table: int, index: int) -> int:
     return place + int(struct.unpack_from("<I", data, place)[0]) if place else 0
 
 
-def _check_schema(topic: SourceTopic, schema: pa.Schema) -> dict[str, Kind]:
-    """The kind of each column that is read."""
-    for name in ("namespace", "model"):
-        text = (schema.metadata or {}).get(name.encode(), b"").decode()
+def _check_schema(topic: SourceTopic, schema: pa.Schema) -> _Known:
+    metadata = {name: (schema.metadata or {}).get(name.encode(), b"").decode() for name in ("namespace", "model")}
+    for name, text in metadata.items():
         if not 1 <= len(text) <= 200:
             found = f"{len(text)} characters" if text else "nothing"
             raise BadBatch("invalid", _detail(f"metadata {name}", found, "1 to 200 characters", _METADATA))
@@ -269,7 +306,9 @@ def _check_schema(topic: SourceTopic, schema: pa.Schema) -> dict[str, Kind]:
     for name in _REQUIRED[topic]:
         if name not in kinds:
             raise BadBatch("invalid", _detail(_column_name(name), "missing", "a column", _SDK))
-    return kinds
+    places = {name: place for place, name in enumerate(schema.names)}
+    columns = [(name, places[name], kind, _is_ready(schema.field(name).type)) for name, kind in kinds.items()]
+    return _Known(**metadata, columns=columns)
 
 
 def _allowed(topic: SourceTopic, name: str) -> tuple[Kind, ...]:
@@ -296,7 +335,11 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _column(kind: Kind, values: pa.Array) -> Column:
+def _is_ready(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_float64(kind) or pa.types.is_boolean(kind))
+
+
+def _converted(kind: Kind, values: pa.Array) -> pa.Array:
     found = values.type
     if pa.types.is_dictionary(found) and values.dictionary.null_count:
         values = values.cast(pa.string())
@@ -309,11 +352,11 @@ def _column(kind: Kind, values: pa.Array) -> Column:
         values = pa.DictionaryArray.from_arrays(indices, values.dictionary.cast(pa.string()))
     elif kind == "time":
         values = _milliseconds(values)
-    return Column(kind, values)
+    return values
 
 
 def _milliseconds(values: pa.Array) -> pa.Array:
-    counts = values.cast(pa.int64())
+    counts = values.view(pa.int64())
     factor = _PER_MILLISECOND[values.type.unit]
     if factor == 1:
         return counts

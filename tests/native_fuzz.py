@@ -119,13 +119,14 @@ def refuse_memory(values: Sequence[bytes | None]) -> int:
 
     numbers, groups, codes = np.zeros(8), np.zeros(8, np.int64), np.zeros(8, np.int32)
     offsets = np.arange(9, dtype=np.int32)
+    starts, sizes = np.arange(8) * 91, np.full(8, 91, np.int32)
 
     def work() -> None:
         driftline_native.numeric(numbers, groups, 1, numbers[:1], None, 1.0)
         driftline_native.categorical(codes, groups, 1, 2)
         keys, _hashes = driftline_native.prefixed(b"k" * 90, offsets, b"12345678")
         ids = driftline_native.Ids()
-        ids.claim(keys, np.arange(8) * 91, offsets[1:] * 0 + 91, 0)
+        ids.claim(keys, starts, sizes, 0)
         ids.forget(b"k", 3)
         decoder = world.decoder()
         decoder.predictions(values, True)

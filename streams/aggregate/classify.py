@@ -75,7 +75,7 @@ def _pass(state: State, models: Models, rows: Rows, now: float) -> Ints:
         return before
     generation = rows.generation[at]
     reached = rows.event_time[at] - np.where(rows.kind[at] == EVENT, tables.lateness[generation], 0)
-    present, model = np.unique(tables.model[generation], return_inverse=True)
+    present, model = dense(tables.model[generation])
     keys = [models.keys.all[code] for code in present.tolist()]
     marks = np.array([state.watermark(key)[rows.side] for key in keys], np.int64)
     met, last = running_maxima(marks, model, reached)
@@ -96,16 +96,24 @@ def running_maxima(first: Ints, group: Ints, values: Ints) -> tuple[Ints, Ints]:
         group: of each value, in [0, len(first)).
         values: in their order.
     """
-    # Ranks instead of values, so that groups can be told apart by a multiple without an overflow.
-    distinct, ranks = np.unique(np.concatenate([first, values]), return_inverse=True)
-    groups = np.concatenate([np.arange(len(first)), group])
-    order = np.argsort(groups, kind="stable")
-    base = groups[order] * len(distinct)
-    largest = distinct[np.maximum.accumulate(ranks[order] + base) - base]
-    upto = np.empty(len(groups), np.int64)
-    upto[order] = np.concatenate([largest[:1], largest[:-1]])
-    ends = np.append(np.flatnonzero(np.diff(groups[order])), len(order) - 1)
-    return upto[len(first) :], largest[ends]
+    upto, largest = np.empty(len(values), np.int64), first.copy()
+    order = np.argsort(group, kind="stable") if len(first) > 1 else np.arange(len(values))
+    ends = np.cumsum(np.bincount(group, minlength=len(first))).tolist()
+    for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        at = order[start:end]
+        reached = np.maximum.accumulate(np.concatenate([first[number : number + 1], values[at]]))
+        upto[at], largest[number] = reached[:-1], reached[-1]
+    return upto, largest
+
+
+def dense(codes: Ints) -> tuple[Ints, Ints]:
+    """(The codes that there are, in order; the place among them of each): small whole numbers, none below 0."""
+    present = np.flatnonzero(np.bincount(codes))
+    if len(present) == 1:
+        return present, np.zeros(len(codes), np.int64)
+    places = np.zeros(int(present[-1]) + 1 if len(present) else 0, np.int64)
+    places[present] = np.arange(len(present))
+    return present, places[codes]
 
 
 def _predictions(state: State, models: Models, rows: PredictionRows, at: Ints, before: Ints) -> Pairs | None:

@@ -15,6 +15,7 @@ from schemas.columnar import FEATURE, SCORE, SEGMENT, Batch, Column
 from schemas.events import class_name
 from schemas.partials import model_key
 from streams.aggregate.columns_text import outcome_columns, prediction_columns
+from streams.aggregate.groups import Groups
 from streams.aggregate.keys import Keys
 from streams.aggregate.layout import Layout, Plan
 from streams.aggregate.models import Models
@@ -132,16 +133,12 @@ class Columns:
         """Codes of the segments of each row."""
         tags = [tag for tag in plan.tags if f"{SEGMENT}{tag}" in batch.columns]
         coded = [_coded(batch.columns[f"{SEGMENT}{tag}"].values) for tag in tags]
-        combined = np.zeros(batch.rows, np.int64)
-        for codes, values in coded:
-            # Dense again after each tag: the product of many could overflow.
-            _, combined = np.unique(combined * len(values) + codes, return_inverse=True)
-        _, rows, places = np.unique(combined, return_index=True, return_inverse=True)
+        groups = Groups(*(codes for codes, _ in coded)) if coded else Groups(np.zeros(batch.rows, np.int8))
         found = []
-        for row in rows.tolist():
+        for row in groups.first.tolist():
             said = zip(tags, (values[codes[row]] for codes, values in coded), strict=True)
             found.append(self._models.segments.code(tuple(f"{tag}={text}" for tag, text in said if text is not None)))
-        return np.array(found, np.int64)[places]
+        return np.array(found, np.int64)[groups.ids]
 
 
 def _kinds_fit(batch: Batch, layout: Layout) -> bool:

@@ -50,7 +50,7 @@ class Fast:
     def predictions(self, batch: Batch) -> tuple[PredictionRows, Ints]:
         """Columns of a batch, with the partition in which each id lives; kind DEAD where the careful way must look."""
         decoder, count = self._follow(), len(batch)
-        if decoder is None:
+        if decoder is None or not any(batch.values):
             rows = PredictionRows(
                 **_blank(batch),
                 version=np.zeros(count, np.int64),
@@ -95,7 +95,7 @@ class Fast:
     def outcomes(self, batch: Batch) -> tuple[OutcomeRows, Ints]:
         """See :meth:`predictions`."""
         decoder = self._follow()
-        if decoder is None:
+        if decoder is None or not any(batch.values):
             return OutcomeRows(**_blank(batch), target=np.zeros(len(batch))), np.zeros(len(batch), np.int64)
         found = decoder.outcomes(batch.values, True)
         sure, common, home = self._common(batch, found)

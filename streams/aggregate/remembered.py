@@ -23,8 +23,10 @@ class Remembered:
 
     def __init__(self, **columns: DTypeLike) -> None:
         self._ids = new_ids()
+        self._room = _FIRST_ROOM
         self._columns = {name: np.zeros(_FIRST_ROOM, kind) for name, kind in columns.items()}
-        self._base = self._next = 0
+        # Slots: of the first place of the columns, the oldest that counts, and the next one.
+        self._origin = self._base = self._next = 0
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -42,21 +44,24 @@ class Remembered:
         return self._ids.find(keys)
 
     def write(self, slots: Ints, **values: Any) -> None:
-        """Set columns of rows."""
+        """Set columns of rows that were claimed together."""
+        if not len(slots):
+            return
+        first = int(slots[0]) - self._origin
         for name, column in values.items():
-            self._columns[name][slots - self._base] = column
+            self._columns[name][first : first + len(slots)] = column
 
     def read(self, name: str, slots: Ints) -> NDArray[Any]:
         """One column of rows."""
-        return self._columns[name][slots - self._base]
+        return self._columns[name][slots - self._origin]
 
     def get(self, name: str, slot: int) -> Any:
         """One value."""
-        return self._columns[name][slot - self._base].item()
+        return self._columns[name][slot - self._origin].item()
 
     def put(self, name: str, slot: int, value: Any) -> None:
         """Set one value."""
-        self._columns[name][slot - self._base] = value
+        self._columns[name][slot - self._origin] = value
 
     def forget(self, count: int, prefix: bytes = b"") -> Keys:
         """Forget the oldest ``count`` ids that begin with ``prefix``, and say which; rows before all others go too."""
@@ -65,19 +70,18 @@ class Remembered:
         return forgotten
 
     def _give_up(self, base: int) -> None:
-        if base > self._base:
-            kept = slice(base - self._base, self._next - self._base)
-            for name, column in self._columns.items():
-                self._columns[name] = np.concatenate([column[kept], np.zeros(_FIRST_ROOM, column.dtype)])
-            self._base = base
+        self._base = base
 
     def _make_room(self) -> None:
-        needed = self._next - self._base
+        """Move what counts into larger columns when these are full: half as large again as what is in them."""
+        if self._next - self._origin <= self._room:
+            return
+        self._room = max(_FIRST_ROOM, (self._next - self._base) * 3 // 2)
         for name, column in self._columns.items():
-            if needed > len(column):
-                grown = np.zeros(max(needed, len(column) * 3 // 2), column.dtype)
-                grown[: len(column)] = column
-                self._columns[name] = grown
+            kept = column[self._base - self._origin :]
+            self._columns[name] = np.zeros(self._room, column.dtype)
+            self._columns[name][: len(kept)] = kept
+        self._origin = self._base
 
 
 class Predictions(Remembered):

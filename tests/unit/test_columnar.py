@@ -178,3 +178,12 @@ def test_dictionaries_of_any_size_can_be_joined(index: pa.DataType, text: pa.Dat
     joined = join(batches)
     assert joined.rows == 303
     assert bodies(joined) == [body for batch in batches for body in bodies(batch)]
+
+
+def test_a_schema_that_was_seen_before_is_read_as_the_first_time() -> None:
+    value = batch_of_rows([FULL], KINDS)
+    first = read("predictions", value)
+    assert read("predictions", value).columns == first.columns
+    assert read("predictions", batch_of_rows([FULL], KINDS, model="other")).model == "other"
+    with pytest.raises(BadBatch, match="column 'label': missing"):
+        read("outcomes", value)
