@@ -51,7 +51,7 @@ system: ## Debian packages that a few tests look at driftline through (needs roo
 test: venv system ## Every test, on real Kafka (BROKER=docker: on the official images)
 	$(BIN)/pytest $(ARGS)
 
-faults: venv ## Kill, stop, delay and cut off what counts, on a million events each: docs/faults.json (about 15 minutes)
+faults: venv ## Kill, stop, delay and cut off what counts, on a million events each: docs/faults.json (ARGS="-k kills": some)
 	$(BIN)/python tests/faults/run.py $(ARGS)
 
 mutants: venv ## Break stage 1 in known ways, and see the fault tests fail (about 5 minutes)

@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sys
 import threading
 import time
+from typing import NoReturn
 
 import structlog
 
@@ -39,3 +41,13 @@ def when_told(grace: float = GRACE) -> threading.Event:
 
     threading.Thread(target=listen, name="leaving", daemon=True).start()
     return stop
+
+
+def end() -> NoReturn:
+    """End this process with exit code 0, now: all is durable and said.
+
+    What an interpreter clears away at its end takes seconds on a busy machine, and nobody cuts it off.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 import structlog
 
@@ -179,8 +180,8 @@ def _observed(name: str, settings: Settings) -> Iterator[Observer]:
         ) from None
 
 
-def run(name: str) -> None:
-    """Run one role until it is told to stop.
+def run(name: str) -> NoReturn:
+    """Run one role until it is told to stop; the process ends with it.
 
     Args:
         name: a key of :data:`ROLES`.
@@ -202,3 +203,4 @@ def run(name: str) -> None:
             # A server is away: what is not durable is not committed, and the next start does it again.
             log.warning("role.left_undone", error=str(error)[:300])
     log.info("role.stopped")
+    leaving.end()

@@ -3,9 +3,9 @@
 It has no log-in: it listens on this machine alone unless it is told otherwise, and then belongs into a private network.
 """
 
+import contextlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client.exposition import choose_encoder
@@ -18,7 +18,7 @@ _PATIENCE = 5.0
 _PLAIN = "text/plain; charset=utf-8"
 
 
-@contextmanager
+@contextlib.contextmanager
 def serve(observer: Observer, *, host: str, port: int) -> Iterator[int]:
     """Answer in threads of its own until the block ends; gives the port.
 
@@ -42,11 +42,12 @@ def serve(observer: Observer, *, host: str, port: int) -> Iterator[int]:
 
         def do_GET(self) -> None:
             status, kind, body = answer(observer, self.path.partition("?")[0], self.headers.get("Accept", ""))
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(ConnectionError):  # who asked has not waited for the answer
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
             """Scrapes are no news."""
