@@ -83,9 +83,11 @@ def restore(
     if stuck:
         raise CannotRestore("\n".join(f"{problem.text} {problem.mend}" for problem in stuck))
     if facts.problems and (members := _members(settings)):
+        classic = f"{settings.session_timeout_ms / 1000:g} s"
+        session = classic if settings.group_protocol == "classic" else "the broker's group.consumer.session.timeout.ms"
         raise CannotRestore(
             f"the group {settings.group('aggregate')} has {members} members: stop all aggregators first (one that was "
-            f"killed leaves the group after {settings.session_timeout_ms / 1000:g} s)"
+            f"killed leaves the group after {session})"
         )
     done = []
     recreated = {problem.topic for problem in facts.problems if problem.kind == "recreated"}

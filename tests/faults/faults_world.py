@@ -86,6 +86,10 @@ class Role:
             return
         raise AssertionError(f"{self.name} did not reach {step} in {seconds:g} s:\n{self.tail()}")
 
+    def waits(self) -> bool:
+        """Whether it is held at a step that nobody has asked for yet."""
+        return not self._steps.empty()
+
     def kill(self) -> None:
         """End it as the kernel does when memory is short."""
         self.signal(signal.SIGKILL)

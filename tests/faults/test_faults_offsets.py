@@ -1,5 +1,6 @@
 """Scenario 12: offsets mean something else. Stage 1 does not start, says what happened, and goes on by command."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -42,7 +43,9 @@ def goes_on(world: World, *options: str) -> None:
     assert as_json(world, "offsets", "restore") == {"dry_run": False, "done": []}
 
 
-def test_offsets_that_have_expired_are_committed_again(world: World) -> None:
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_offsets_that_have_expired_are_committed_again(make_world: Callable[..., World], protocol: str) -> None:
+    world = make_world(group_protocol=protocol)
     count_half(world)
     group = world.settings.group("aggregate")
     admin = AdminClient(world.settings.kafka())

@@ -8,25 +8,23 @@ from .schedule import run
 from .world import Violation
 
 SCHEDULES = 150
-RARE = {
-    "retry-commit",
-    "publish-before-record",
-    "adopt-uncommitted",
-    "verdict-last-wins",
-    "no-republish",
-    "no-reemit",
-    "ack-first",
-}
-"""Caught after hundreds of schedules: ``python -m tests.protocol --mutant all`` shows them."""
+RARE = {"adopt-uncommitted": 1288, "verdict-last-wins": 326, "no-reemit": 155, "ack-first": 121}
+"""Mutants of which hundreds of schedules know nothing, and one that does: ``python -m tests.protocol --mutant all``."""
 
 
 def test_the_protocol_counts_exactly_under_any_schedule_of_faults() -> None:
     assert first_violation(1, SCHEDULES) is None
 
 
-@pytest.mark.parametrize("mutant", sorted(MUTANTS.keys() - RARE))
+@pytest.mark.parametrize("mutant", sorted(MUTANTS.keys() - RARE.keys()))
 def test_a_rule_that_is_left_out_is_missed(mutant: str) -> None:
     assert first_violation(1, SCHEDULES, mutant) is not None
+
+
+@pytest.mark.parametrize("mutant", sorted(RARE))
+def test_a_rule_that_is_seldom_needed_is_missed_by_a_schedule_that_needs_it(mutant: str) -> None:
+    assert first_violation(RARE[mutant], 1) is None
+    assert first_violation(RARE[mutant], 1, mutant) is not None
 
 
 def test_a_seed_repeats_its_schedule() -> None:
