@@ -59,7 +59,7 @@ def measure(
     wiring.configure_logging(quiet=True)
     shape = Shape(width="P1D", raw_features=False)
     holds = {"name": name, "predictions": predictions, "outcomes": outcomes, "shape": repr(shape)}
-    options = {"DRIFTLINE_CACHE_EVENTS": str(cached)}
+    options = {"DRIFTLINE_CACHE_EVENTS": str(cached), "DRIFTLINE_RECALLED_EVENTS": str(cached)}
     found = []
 
     def filled(running: World) -> None:

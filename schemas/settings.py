@@ -57,6 +57,11 @@ class Settings(BaseSettings):
         "group.consumer.session.timeout.ms",
     )
     cache_events: int = Field(default=1_000_000, ge=1_000, description="events an aggregator remembers per partition")
+    recalled_events: int = Field(
+        default=50_000,
+        ge=0,
+        description="of them, how many it reads back when it takes a partition; others when asked for",
+    )
     web_host: str = Field(default="127.0.0.1", description="where the web page listens; it has no log-in of its own")
     web_port: int = Field(default=8080, ge=1, le=65535)
     web_hosts: tuple[str, ...] = Field(

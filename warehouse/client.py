@@ -163,6 +163,19 @@ class Warehouse:
             use_strings=True,
         )
 
+    def arrow_blocks(self, sql: str, take: Callable[[Any], object], parameters: Mapping[str, Any]) -> None:
+        """Give a query's result to ``take`` block by block, so that it never is in memory as a whole.
+
+        What was given before an error is given again.
+        """
+
+        def read() -> None:
+            with self.client.query_arrow_stream(sql, parameters=dict(parameters)) as blocks:
+                for block in blocks:
+                    take(block)
+
+        self._retrying(read)
+
     def command(self, sql: str) -> Any:
         """Run a statement that returns nothing or one value."""
         return self._retrying(self.client.command, sql)

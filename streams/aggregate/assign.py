@@ -12,6 +12,7 @@ from schemas.settings import Settings
 from streams.aggregate.checkpoint import POINTER_FORMAT, CommitRefused, Outputs, reveal
 from streams.aggregate.index import Index
 from streams.aggregate.models import Models
+from streams.aggregate.recall import recall
 from streams.aggregate.rows import SIDES
 from streams.aggregate.state import State
 from warehouse.client import Warehouse
@@ -77,6 +78,8 @@ def assign(
             for side, recorded in zip(SIDES, start.positions, strict=True)
         )
         states[p] = _load(msgspec.structs.replace(start, positions=(first, second)), models, out, owner, now)
+    newest = min(out.settings.recalled_events, out.settings.cache_events)
+    recall({p: state.index for p, state in states.items()}, out.warehouse, newest)
     for state in states.values():
         log.info("aggregate.assigned", partition=state.partition, seq=state.seq, positions=state.positions, owner=owner)
     return states
@@ -174,7 +177,6 @@ def _load(start: Redo, models: Models, out: Outputs, owner: str, now: float) -> 
     index = Index(
         start.partition, out.warehouse, models, out.settings.cache_events, start.positions, partitions=partitions
     )
-    index.load()
     stored = out.warehouse.rows(
         "SELECT DISTINCT namespace, model, toUnixTimestamp64Milli(window_start) FROM partials "
         "WHERE `partition` = {p:UInt16}",

@@ -20,7 +20,7 @@ from streams.aggregate.groups import Groups
 from streams.aggregate.keys import Keys
 from streams.aggregate.models import Generation, Models
 from streams.aggregate.remembered import Ints, Outcomes, Predictions, Remembered
-from streams.aggregate.seen import PLACE, Seen
+from streams.aggregate.seen import Seen
 from warehouse.client import Warehouse
 
 _IDS_PER_QUERY = 50_000
@@ -33,17 +33,13 @@ _COMMON = (
     "concat(namespace, '/', model) AS of, concat(namespace, '/', model, '/', prediction_id) AS key, "
     "toUnixTimestamp64Milli(log_ts) AS logged, toUnixTimestamp64Milli(event_time) AS happened"
 )
-_SIDES = (
+SIDES = (
     (
         "raw_predictions",
         f"{_COMMON}, toString(version) AS answered, verdict = 'late' AS late, generation, score, segments, prediction, "
         "scores",
     ),
     ("raw_outcomes", f"{_COMMON}, label, positive, value"),
-)
-_WITH_ROWS_SINCE = (
-    "AND (namespace, model, prediction_id) IN (SELECT namespace, model, prediction_id FROM {table} "
-    "WHERE `partition` = {{p:UInt16}} AND `offset` < {{below:UInt64}} AND `offset` >= {{since:UInt64}})"
 )
 
 
@@ -78,7 +74,7 @@ class Index:
         self.committed = positions
         # Per side; None as long as nothing was left out or forgotten: what is not in memory does not exist.
         self._seen: list[Seen | None] = [None, None]
-        self._partitions = partitions
+        self.partitions = partitions
         self._partition = partition
         self._warehouse = warehouse
         self._models = models
@@ -89,36 +85,11 @@ class Index:
         """Predictions and outcomes."""
         return self.predictions, self.outcomes
 
-    def load(self) -> None:
-        """Read the newest ``capacity`` rows of each topic below the committed positions, with all rows of their ids."""
-        for side, (table, columns) in enumerate(_SIDES):
-            below = self.committed[side]
-            if not below:
-                continue
-            older = below > self._capacity
-            found = self._warehouse.arrow(
-                f"SELECT {columns} FROM {table} FINAL "  # noqa: S608  all parts are ours
-                f"WHERE `partition` = {{p:UInt16}} AND `offset` < {{below:UInt64}} "
-                f"{_WITH_ROWS_SINCE.format(table=table) if older else ''} ORDER BY `offset`, `row`",
-                {"p": self._partition, "below": below, "since": max(0, below - self._capacity)},
-            )
-            self.remember(side, found)
-            if older:
-                self._note_older(side, below)
-
-    def _note_older(self, side: int, below: int) -> None:
-        """Know which ids were left out."""
-        found = self._warehouse.arrow(
-            f"SELECT DISTINCT toInt64({PLACE}) AS place FROM {_SIDES[side][0]} "  # noqa: S608  all parts are ours
-            "WHERE `partition` = {p:UInt16} AND `offset` < {since:UInt64}",
-            {"p": self._partition, "since": below - self._capacity, "partitions": self._partitions},
-        )
-        self._left_out(side).add_places(_numbers(found, "place"))
-
-    def _left_out(self, side: int) -> Seen:
+    def left_out(self, side: int) -> Seen:
+        """The ids of a side that are not in memory."""
         seen = self._seen[side]
         if seen is None:
-            seen = self._seen[side] = Seen(self._partitions)
+            seen = self._seen[side] = Seen(self.partitions)
         return seen
 
     def missing(self, keys: Callable[[], Keys]) -> list[list[bytes]]:
@@ -142,7 +113,7 @@ class Index:
         Nothing of it may wait for a checkpoint. What is left of its predictions counts no more; of its outcomes, what
         means something to the model that is declared now.
         """
-        for side in range(len(_SIDES)):
+        for side in range(len(SIDES)):
             self._let_go(side, sys.maxsize, f"{model}/".encode())
 
     def commit(self, positions: tuple[int, int]) -> None:
@@ -157,16 +128,23 @@ class Index:
     def _let_go(self, side: int, count: int, prefix: bytes = b"") -> None:
         forgotten = self.sides[side].forget(count, prefix)
         if len(forgotten):
-            self._left_out(side).add(forgotten)
+            self.left_out(side).add(forgotten)
 
     def remember(self, side: int, found: pa.Table) -> None:
         """Take in rows of ClickHouse, in the order of the log."""
         if len(found):
             (self._add_outcomes if side else self._add_predictions)(found.combine_chunks())
 
+    def remember_whole(self, side: int, found: pa.Table) -> None:
+        """The same of an empty memory, but for ids that may have rows before these: an id is remembered whole."""
+        seen = self._seen[side]
+        if seen is not None:
+            found = found.filter(pa.array(~seen.known(_keys(found.combine_chunks()))))
+        self.remember(side, found)
+
     def _add_predictions(self, found: pa.Table) -> None:
         names, of = _encoded(found, "of")
-        numbers = _numbers(found, "generation")
+        numbers = whole_numbers(found, "generation")
         groups = Groups(of, numbers)
         codes = np.array([self._code(names[of[row]], int(numbers[row])) for row in groups.first.tolist()], np.int64)
         generation = codes[groups.ids]
@@ -175,20 +153,20 @@ class Index:
             found, generation = found.take(pa.array(kept)).combine_chunks(), generation[kept]
         if not len(found):
             return
-        happened = _numbers(found, "happened")
+        happened = whole_numbers(found, "happened")
         versions, version = _encoded(found, "answered")
         known = self.predictions
         first, new = known.claim(_keys(found))
         known.write(
             new,
-            log_ts=_numbers(found, "logged"),
+            log_ts=whole_numbers(found, "logged"),
             event_time=happened,
             window=self._models.tables.start(generation, happened),
             generation=generation,
             version=np.array([self._models.versions.code(name) for name in versions], np.int64)[version],
             segment=self._segments(found, generation),
             score=_floats(found, "score"),
-            late=_numbers(found, "late"),
+            late=whole_numbers(found, "late"),
             place=-1,
         )
         self._choices(found, generation, new, known)
@@ -247,13 +225,13 @@ class Index:
         kept, lost = np.flatnonzero(~np.isnan(target)), np.flatnonzero(np.isnan(target))
         if len(lost):
             # They may mean something to a model that is declared later under the same name.
-            self._left_out(1).add(_keys(found.take(pa.array(lost))))
+            self.left_out(1).add(_keys(found.take(pa.array(lost))))
         if not len(kept):
             return
         found, target = found.take(pa.array(kept)).combine_chunks(), target[kept]
-        known, logged = self.outcomes, _numbers(found, "logged")
+        known, logged = self.outcomes, whole_numbers(found, "logged")
         first, new = known.claim(_keys(found))
-        known.write(new, log_ts=logged, event_time=_numbers(found, "happened"), target=target, newest=target)
+        known.write(new, log_ts=logged, event_time=whole_numbers(found, "happened"), target=target, newest=target)
         for row in np.flatnonzero(first != new).tolist():
             slot = int(first[row])
             known.put("log_ts", slot, max(known.get("log_ts", slot), int(logged[row])))
@@ -288,7 +266,7 @@ def prefetch(indexes: Mapping[int, Index], keys: Mapping[int, Callable[[], Keys]
         warehouse: where rows below the committed positions are.
     """
     missing = {partition: indexes[partition].missing(of) for partition, of in keys.items()}
-    for side in range(len(_SIDES)):
+    for side in range(len(SIDES)):
         by_model: dict[tuple[str, str], list[str]] = defaultdict(list)
         for of in missing.values():
             for key in of[side]:
@@ -304,7 +282,7 @@ def prefetch(indexes: Mapping[int, Index], keys: Mapping[int, Callable[[], Keys]
 def _look_up(
     side: int, of: tuple[str, str], ids: list[str], indexes: Mapping[int, Index], warehouse: Warehouse
 ) -> pa.Table:
-    table, columns = _SIDES[side]
+    table, columns = SIDES[side]
     # In the text of the query, which may be long: a field of a form may not (128 KiB).
     literal = format_query_value(ids)
     return warehouse.arrow(
@@ -338,7 +316,8 @@ def _encoded(found: pa.Table, name: str) -> tuple[list[str], Ints]:
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _numbers(found: pa.Table, name: str) -> Ints:
+def whole_numbers(found: pa.Table, name: str) -> Ints:
+    """A column of whole numbers."""
     return np.asarray(found.column(name).to_numpy(), np.int64)
 
 

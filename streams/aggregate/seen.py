@@ -37,8 +37,13 @@ class Seen:
 
     def maybe(self, keys: Keys) -> Keys:
         """Those of some ids that may have been added."""
+        return keys.take(np.flatnonzero(self.known(keys)))
+
+    def known(self, keys: Keys) -> NDArray[np.bool_]:
+        """Of each id whether it may have been added."""
         places = self._places(keys)
-        return keys.take(np.flatnonzero(self._bits[places >> 3] >> (places & 7).astype(np.uint8) & 1))
+        found: NDArray[np.bool_] = (self._bits[places >> 3] >> (places & 7).astype(np.uint8) & 1).astype(np.bool_)
+        return found
 
     def _places(self, keys: Keys) -> NDArray[np.int64]:
         return keys.hashes.astype(np.int64) // self._partitions % BITS

@@ -1,5 +1,6 @@
 """What is remembered of the outcomes of a model that was deleted, and may be declared again as something else."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from schemas.spec import ModelSpec
 from streams.aggregate.index import Index, prefetch
 from streams.aggregate.keys import Keys
 from streams.aggregate.models import Models
+from streams.aggregate.recall import recall
 from streams.aggregate.routing import hashes_of
 from streams.aggregate.seen import BITS
 from warehouse.client import Warehouse
@@ -39,10 +41,12 @@ class Stored(Warehouse):
 
     def arrow(self, sql: str, parameters: Any = None, settings: Any = None) -> Any:
         assert "raw_outcomes" in sql
-        if "AS place" in sql:
-            return pa.table({"place": [int(hashes_of([KEY])[0]) % BITS]})
-        found = "below" in parameters and parameters.get("since", 0) == 0
+        found = parameters.get("since", [0]) == [0]
         return pa.Table.from_pylist([self._row] if found else [], _SCHEMA)
+
+    def arrow_blocks(self, sql: str, take: Callable[[Any], object], parameters: Any) -> None:
+        assert "raw_outcomes" in sql
+        take(pa.table({"p": [0], "place": [int(hashes_of([KEY])[0]) % BITS]}))
 
 
 BINARY = ("late", 1, None)
@@ -69,17 +73,17 @@ def declared(**task: Any) -> ModelRecord:
         (BINARY, declared(task="binary", positive_class="late"), 1.0),
     ],
 )
-@pytest.mark.parametrize("capacity", [0, 10])
+@pytest.mark.parametrize("recalled", [0, 10])
 def test_an_old_outcome_means_what_the_model_of_today_says(
-    stored: tuple[str, int | None, float | None], record: ModelRecord | None, target: float | None, capacity: int
+    stored: tuple[str, int | None, float | None], record: ModelRecord | None, target: float | None, recalled: int
 ) -> None:
     """Whether it is read at the assignment or when its id is heard of."""
     models = Models()
     if record is not None:
         models.learn(record)
     warehouse = Stored(*stored)
-    index = Index(0, warehouse, models, capacity, (0, 1))
-    index.load()
+    index = Index(0, warehouse, models, 10, (0, 1))
+    recall({0: index}, warehouse, recalled)
     prefetch({0: index}, {0: lambda: KEYS}, warehouse)
     [slot] = index.outcomes.find(KEYS).tolist()
     assert len(index.outcomes) == (target is not None)
@@ -91,7 +95,7 @@ def test_whoever_was_there_at_the_deletion_knows_as_much_as_a_new_owner() -> Non
     models.learn(declared(task="regression"))
     warehouse = Stored(*REGRESSION)
     index = Index(0, warehouse, models, 10, (0, 1))
-    index.load()
+    recall({0: index}, warehouse, 10)
     models.replace("default/delay", [declared(task="multiclass", classes=("cat", "dog"))])
     index.forget("default/delay")
     prefetch({0: index}, {0: lambda: KEYS}, warehouse)
