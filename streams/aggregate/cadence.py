@@ -18,7 +18,8 @@ _PENDING_LETTERS, _PENDING_LETTER_BYTES = 10_000, 128_000_000
 
 _SHARE = 9
 _LONGEST_PAUSE_SECONDS = 1.0
-"""In a backlog windows end all the time: between two checkpoints passes nine times what the last one took."""
+"""In a backlog windows end all the time: until every log's end was seen, between two checkpoints passes nine times what
+the last one took."""
 
 
 class Cadence:
@@ -56,16 +57,17 @@ class Cadence:
         if not any(state.dirty() for state in states.values()):
             return False
         self._ends |= {(p, side) for p, state in states.items() for side, end in enumerate(state.at_end) if end}
+        live = len(self._ends) == sum(len(state.at_end) for state in states.values())
+        pause = 0.0 if live else self._pause
         reached, begun = clocks(states.values())
         if reached:
             self._since = self._since or now
-            live = len(self._ends) == sum(len(state.at_end) for state in states.values())
-            rested = live or now - self._last >= self._pause
-            if rested and (not begun or now - self._since >= _TOGETHER_SECONDS):
+            waited = not begun or now - self._since >= _TOGETHER_SECONDS
+            if waited and now - self._last >= pause:
                 return True
         letters = len(work.dead) + len(work.astray)
         full = letters >= _PENDING_LETTERS or work.buried >= _PENDING_LETTER_BYTES
-        return full or now - self._last >= self._every
+        return full or now - self._last >= max(self._every, pause)
 
 
 def clocks(states: Iterable[State]) -> tuple[set[str], set[str]]:

@@ -20,7 +20,7 @@ nothing: Any = None
 class Member:
     """Owns two partitions, whose logs it has read to their ends unless ``backlog``."""
 
-    def __init__(self, *, backlog: bool = False) -> None:
+    def __init__(self, *, backlog: bool = False, every: float = EVERY) -> None:
         self.models = Models()
         self.models.learn(model_record())
         self.states = {
@@ -32,7 +32,7 @@ class Member:
         }  # fmt: skip
         for state in self.states.values():
             state.at_end = [not backlog, not backlog]
-        self.cadence = Cadence(EVERY, 0.0)
+        self.cadence = Cadence(every, 0.0)
 
     def passes(self, key: str, *places: tuple[int, int], end: int = END) -> None:
         """In these (partition, side) all events before ``end`` were seen."""
@@ -101,6 +101,13 @@ def test_in_a_backlog_checkpoints_take_a_small_share_of_the_time(backlog: bool, 
     member.checkpointed(1.0, 1.5)
     member.passes(A, *EVERYWHERE, end=END + DAY)
     assert next(now for now in (1.5, 2.4, 2.5) if member.due(now)) == at
+
+
+@pytest.mark.parametrize(("backlog", "at"), [(True, 2.5), (False, 2.0)])
+def test_so_they_do_when_they_are_wanted_often(backlog: bool, at: float) -> None:
+    member = Member(backlog=backlog, every=0.5)
+    member.checkpointed(1.0, 1.5)
+    assert next(now for now in (1.9, 2.0, 2.4, 2.5) if member.due(now)) == at
 
 
 def test_work_is_durable_within_the_given_time_whatever_ends() -> None:
