@@ -47,8 +47,13 @@ def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
+_COLLECT_AFTER = 100_000
+"""Objects, so many more than were given up, after which stage 1 looks for cycles among the young ones."""
+
+
 def aggregate(process: Process) -> None:
     """Stage 1: decode, validate, dedupe, join and sketch events, in numbered checkpoints."""
+    import gc
     import os
     import uuid
 
@@ -68,6 +73,11 @@ def aggregate(process: Process) -> None:
         return f"{os.getpid()}-{uuid.uuid4().hex}"
 
     breakers.wait(warehouse, stop, process.observer)
+    # A batch is tens of thousands of messages, none of them part of a cycle: at Python's threshold of 700 the collector
+    # walks through all of them and all modules again and again, for a tenth of the time and more.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
     while not stop.is_set():
         try:
             stage.run(
