@@ -131,9 +131,10 @@ class Member:
             if not not_now(error):
                 raise
             log.warning("aggregate.paused", partitions=sorted(self._states), error=str(error)[:300])
+            assigned = self._given.whole() or self._assigned
             self._drop(lost=False)
             self._given.put_down()
-            self._assigned, self._retry_at = self._given.whole(), self._now() + _AWAY_SECONDS
+            self._assigned, self._retry_at = assigned, self._now() + _AWAY_SECONDS
 
     def _turn(self) -> None:
         self._observer.turn()
@@ -160,7 +161,6 @@ class Member:
         self._adopt_if_idle(began)
 
     # A callback runs inside consume(): it only notes what the loop must do, except that a revoke must finish there.
-
     # With KIP-848's protocol some partitions may come or go while others stay: all are put down at a checkpoint, and
     # those that are there then are taken up as by a new owner. One way, for both protocols.
 
