@@ -14,6 +14,7 @@ from app.check import words
 from app.check.blocks import Blocks
 from app.check.inputs import Column, Inputs, Role, Sample
 from detectors import tasks, two_samples
+from detectors import together as jointly
 from detectors.bands import Band, leave_one_out_band
 from detectors.column import sketch_codes, sketch_numbers
 from detectors.distances import Distances, bin_positions, compare
@@ -29,7 +30,7 @@ from schemas.partials import ALL
 from schemas.spec import ModelSpec
 
 Verdict = Literal["drift", "as before", "not enough data"]
-Quantity = Literal["distribution", "missing", "filled", "outside", "unseen", "loss"]
+Quantity = Literal["distribution", "missing", "filled", "outside", "unseen", "loss", "together"]
 Mask = NDArray[np.bool_] | None
 
 
@@ -91,19 +92,20 @@ class Compared:
         return [finding for finding in self.findings if finding.verdict == verdict]
 
 
-def compared(inputs: Inputs, blocks: Blocks, *, min_shift: float) -> Compared:
+def compared(inputs: Inputs, blocks: Blocks, *, min_shift: float, together: bool = False) -> Compared:
     """Compare both samples.
 
     Args:
         inputs: columns of both.
         blocks: of the reference's rows.
         min_shift: smallest change of a distribution that matters, as a share of rows in (0, 1).
+        together: whether to ask too if numbers still go together as they did.
     """
     before, after = inputs.reference, inputs.current
     shared = [segment for segment in before.masks if segment in after.masks]
     parts: dict[str, tuple[Mask, Mask]] = {ALL: (None, None)}
     parts |= {segment: (before.masks[segment], after.masks[segment]) for segment in shared}
-    alpha = CHANCE / (len(inputs.columns) * len(parts) + 1)
+    alpha = CHANCE / (len(inputs.columns) * len(parts) + 1 + together)
     sketched: dict[str, tuple[FeatureReference, Sketch]] = {}
 
     def one(column: Column) -> list[Finding]:
@@ -125,6 +127,8 @@ def compared(inputs: Inputs, blocks: Blocks, *, min_shift: float) -> Compared:
     if inputs.spec is not None and before.label is not None and after.label is not None:
         loss, performance = _loss(inputs.spec, before, after, blocks, alpha)
         findings.append(loss)
+    if together:
+        findings.append(_together(inputs, blocks, alpha))
     gone = [segment for segment in before.masks if segment not in after.masks]
     new = [segment for segment in after.masks if segment not in before.masks]
     notes = [f"segments of the reference without rows now: {', '.join(gone)}"] if gone else []
@@ -221,7 +225,7 @@ def _finding(
     named = place.column.name, place.column.role, place.segment, quantity
     if isinstance(found, Insufficient):
         return Finding(*named, "not enough data", unit, None, None, None, None, None, False, text)
-    rule = quantity not in ("distribution", "loss")  # of a hard rule only the limit is known
+    rule = quantity not in ("distribution", "loss", "together")  # of a hard rule only the limit is known
     return Finding(
         *named,
         verdict=found.word,
@@ -250,6 +254,26 @@ def _distances(profile: FeatureReference, whole: FeatureReference, current: Sket
         "wasserstein": found.wasserstein,
         "chisquare_p_value": found.chi_square.p_value,
     }
+
+
+def _together(inputs: Inputs, blocks: Blocks, alpha: float) -> Finding:
+    """Whether the features that are numbers or booleans still go together."""
+    names = [column.name for column in inputs.columns if column.role == "feature" and column.kind != "string"]
+    place = Place(Column("features together", "number", "feature"), ALL, "together", "of the usual error")
+    if len(names) < 2:
+        missing = Insufficient(f"{len(names)} features are numbers or booleans, two are needed")
+        return _finding(place, missing, words.together(missing))
+    was, now = (
+        np.column_stack([_floats(sample.columns[name]) for name in names])
+        for sample in (inputs.reference, inputs.current)
+    )
+    found = jointly.compare(was, blocks.ids, now, alpha=alpha)
+    return _finding(place, found, words.together(found))
+
+
+def _floats(values: pa.Array) -> Floats:
+    column: Floats = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return column
 
 
 def _loss(

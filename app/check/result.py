@@ -40,7 +40,14 @@ class Result:
 
 
 def check(
-    reference: Path, current: Path, spec: ModelSpec | None, how: Reading, *, width: int | None, min_shift: float
+    reference: Path,
+    current: Path,
+    spec: ModelSpec | None,
+    how: Reading,
+    *,
+    width: int | None,
+    min_shift: float,
+    together: bool = False,
 ) -> Result:
     """Compare the rows of one file with those of another.
 
@@ -51,6 +58,7 @@ def check(
         how: the files are to be read.
         width: of the reference's blocks in ms; None: about as long as the current rows.
         min_shift: smallest change of a distribution that matters, as a share of rows in (0, 1).
+        together: whether to ask too if numbers still go together as they did.
 
     Raises:
         TableError: a file cannot be used.
@@ -61,7 +69,7 @@ def check(
         blocks = cut(inputs.reference.rows, inputs.reference.times, inputs.current.span, width=width, least=least)
     except Unusable as wrong:
         raise TableError(f"{reference}: {wrong}") from None
-    found = compared(inputs, blocks, min_shift=min_shift)
+    found = compared(inputs, blocks, min_shift=min_shift, together=together)
     return Result(inputs, blocks, found, min_shift, tuple(_not_known(inputs, blocks, found)))
 
 
@@ -94,7 +102,9 @@ def _not_known(inputs: Inputs, blocks: Blocks, found: Compared) -> Iterator[str]
         f"What many checks add up to: one check of like rows calls something drift with a chance of about {CHANCE:.0%}"
         ", so a check a day will now and then."
     )
-    yield "Changes inside a bin, of several columns together, and why anything changed."
+    asked = any(finding.quantity == "together" for finding in found.findings)
+    several = "" if asked else " of several columns together (--together asks for numbers),"
+    yield f"Changes inside a bin,{several} and why anything changed."
 
 
 def as_json(result: Result) -> dict[str, Any]:

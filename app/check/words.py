@@ -52,6 +52,16 @@ def rate(name: str, quantity: str, found: RuleResult, profile: FeatureReference,
     return f"{name} {what}; the reference's own blocks explain up to {found.limit:.1%}"
 
 
+def together(found: Judgement | Insufficient) -> str:
+    """Columns that go together, or no longer do."""
+    if isinstance(found, Insufficient):
+        return f"features together: {found.reason}"
+    return (
+        f"features together: what the others say of each changed by {found.effect:.0%} (reconstruction error); "
+        f"{found.reason} (limit {found.limit:.0%})"
+    )
+
+
 def loss(spec: ModelSpec, kind: Loss, before: Floats, found: Judgement | Insufficient) -> tuple[str, str]:
     """(unit, text) of the labelled loss."""
     unit = {"log_loss": "nats", "error_rate": "share of labelled rows", "mae": spec.unit}[kind]

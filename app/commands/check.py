@@ -40,6 +40,9 @@ def check(
     min_shift: Annotated[
         float, typer.Option(help="Smallest change of a distribution that matters: the share of rows that moved.")
     ] = 0.05,
+    together: Annotated[
+        bool, typer.Option("--together", help="Ask too whether numbers and booleans go together as they did.")
+    ] = False,
     report: Annotated[Path | None, typer.Option(help="Write a page with pictures to this HTML file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -62,7 +65,13 @@ def check(
     spec = None if model is None else model_of(model).spec
     how = Reading(parse_columns(column or []), tz, segment or [], ignore or [])
     found = run(
-        reference, current, spec, how, width=None if block is None else _milliseconds(block), min_shift=min_shift
+        reference,
+        current,
+        spec,
+        how,
+        width=None if block is None else _milliseconds(block),
+        min_shift=min_shift,
+        together=together,
     )
     if report is not None:
         from app.check.report import render  # matplotlib takes a second to import

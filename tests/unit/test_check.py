@@ -226,3 +226,23 @@ def test_a_width_that_is_asked_for_is_used_or_refused() -> None:
     assert cut(1000, np.arange(1000) * HOUR, 8 * DAY, least=6 * HOUR).name == "6 weeks"
     with pytest.raises(Unusable, match="one block only"):
         cut(10, times, None, width=20 * DAY)
+
+
+def test_columns_that_no_longer_go_together_are_found_when_asked_for(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(2, 4_000))
+    pq.write_table(
+        pa.table({"x": x, "twice": 2 * x + 0.3 * y, "other": rng.normal(size=4_000)}), tmp_path / "was.parquet"
+    )
+    x, y = rng.normal(size=(2, 4_000))
+    apart = pa.table({"x": x, "twice": 2.022 * y, "other": rng.normal(size=4_000)})
+    pq.write_table(apart, tmp_path / "now.parquet")
+    files = tmp_path / "was.parquet", tmp_path / "now.parquet"
+    unasked = found(run(*files, "--json"))
+    assert drifted(unasked) == set()
+    assert any("--together" in line for line in unasked["not_known"])
+    answer = found(run(*files, "--json", "--together"))
+    assert drifted(answer) == {("features together", "", "together")}
+    assert not any("several columns" in line for line in answer["not_known"])
+    assert run(*files, "--together").stdout.startswith("Drift: features together\n")
+    assert found(run(files[0], files[0], "--json", "--together"))["drift"] is False
