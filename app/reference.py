@@ -12,12 +12,14 @@ from app import table
 from app.names import NotThere
 from app.table import Predictions
 from bus.generations import read_declared
-from detectors import budget, calibration, watch
+from detectors import calibration
 from retrain.baseline import build_reference
-from schemas.models import ModelRecord, Reference, Watch
+from schemas.models import ModelRecord, Reference
 from schemas.partials import model_key
 from schemas.settings import Settings
 from schemas.spec import ModelSpec
+from streams.monitor.generations import Generation
+from streams.monitor.promises import Promise, promised
 
 KEPT: calibration.Claim = "within budget on held-out reference"
 
@@ -118,13 +120,12 @@ def shown(spec: ModelSpec, reference: Reference, pages: float) -> list[Shown]:
         reference: of the model.
         pages: false pages in 30 days that the model may have, > 0.
     """
-    weights = budget.of_streams([one.stream for one in reference.watched])
-    of = budget.Budget.of_width(pages, spec.grid().width)
-    return [_shown(one, of.of(weights[one.stream])) for one in reference.watched]
+    return [_shown(promise) for promise in promised(Generation(0, 0, spec, reference), pages)]
 
 
-def _shown(one: Watch, threshold: float) -> Shown:
-    known, promise = bool(one.scales), watch.examined(one, threshold)
+def _shown(promise: Promise) -> Shown:
+    one = promise.watch
+    known = bool(one.scales)
     return Shown(
         stream=one.stream,
         claim=promise.claim,

@@ -5,10 +5,8 @@ weights of a model sum to at most 1, it has at most the promised pages in expect
 Halving a weight costs ln 2 = 0.69 nats, which one window of a clear change earns several times over: nearly nothing.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from schemas.models import FEATURE_STREAM
 
 MONTH_DAYS = 30
 
@@ -110,23 +108,6 @@ def weights(
         part = 1 / len(features) if total == 0 else 0.9 * (importance / total) + 0.1 / len(features)
         found[f"feature.{name}"] = shares["features"] * part
     return found
-
-
-def of_streams(streams: Collection[str], *, features: Mapping[str, float] | None = None) -> dict[str, float]:
-    """Weight of each stream that a reference watches (``schemas.models.Watch.stream``).
-
-    Probabilities and predicted classes, where there are both, halve the part of the scores.
-
-    Args:
-        streams: their names.
-        features: name -> importance; None: all alike.
-    """
-    watched = [stream.removeprefix(FEATURE_STREAM) for stream in streams if stream.startswith(FEATURE_STREAM)]
-    found = weights({name: (features or {}).get(name, 0.0) for name in watched})
-    if "prediction" in streams:
-        found["prediction"] = found["score"] / (2 if "score" in streams else 1)
-        found["score"] -= found["prediction"]
-    return {stream: found[stream] for stream in streams}
 
 
 def reserved(k: int, reserve: float = SHARES["reserve"]) -> float:
