@@ -35,8 +35,8 @@ def main() -> None:
         if given.only and not (kept and same_size(kept, size)):
             parser.error(f"--only needs the others' figures of the same size in {figures}: measure all of it first")
         results = measure(size, given.workers, given.only or PARTS, partial(print, file=sys.stderr, flush=True))
-        # What a part took says nothing of the whole.
-        results = {**kept, **results, "settings": kept.get("settings", results["settings"])}
+        if kept:
+            results = {**kept, **results, "settings": {**results["settings"], "seconds": None}}
         figures.parent.mkdir(parents=True, exist_ok=True)
         figures.write_text(json.dumps(results, indent=1) + "\n")
     elif not figures.exists():

@@ -29,7 +29,7 @@ def page(results: Mapping[str, Any]) -> str:
     """The page, as Markdown."""
     settings = results["settings"]
     parts = [
-        words.HEAD.format(**settings),
+        words.head(settings),
         "## What must hold\n",
         table(("", "target", "measured", ""), words.targets(results)),
         words.LOSE.format(lost="\n".join(f"- {line}" for line in words.lost(results))),

@@ -158,6 +158,9 @@ def test_the_page_says_what_holds_and_where_we_lose(tmp_path: Path) -> None:
     page = (tmp_path / "scoreboard.md").read_text()
     assert "60 (50-70), 87% of windows" in page
     assert "temp (3 effective rows)" in page
+    assert "1 s with 1 processes on 1 cores" in page
+    results["settings"]["seconds"] = None
+    assert "measured in parts" in report.page(results)
 
 
 def test_chance_alone_is_the_error_of_right_probabilities() -> None:
