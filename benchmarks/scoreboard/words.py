@@ -30,8 +30,8 @@ same thresholds: either alone is worth nothing. Written by `make scoreboard` (se
 The figures are in [benchmarks/scoreboard.json](../benchmarks/scoreboard.json).
 
 The budget is one false page a month per model of 15-minute windows: the only number an owner sets. Here are the
-detectors in `detectors/` as the default weights use them. **The monitor does not page by them yet**: its own rules
-are in [incidents.md](incidents.md).
+detectors in `detectors/` as the default weights use them, alone on simulated and on real windows; the monitor pages by
+them ([ADR 18](adr/0018-pages-by-budget.md), [incidents.md](incidents.md)).
 
 ![False pages and delay at the same threshold](scoreboard-tradeoff.png)
 """
@@ -40,8 +40,8 @@ LOSE = """
 ## Where driftline loses
 
 {lost}
-- A correlation that changes while every feature keeps its distribution is invisible: nothing here looks at two
-  features at once.
+- A correlation that changes while every feature keeps its distribution is invisible: no stream here looks at two
+  features at once (`detectors/together.py` does, and pages nobody).
 - Below the minimum effect nothing pages, at any number of rows and for any length of time. That is meant, and it is a
   loss to whom .05 standard deviations matter.
 - A null is about last month. No row of this page proves that next month is like it, so no report says "guaranteed".
