@@ -32,7 +32,7 @@ EVENTS = int(os.environ.get("DRIFTLINE_FAULTS_EVENTS", "100000"))
 
 SEED = int(os.environ.get("DRIFTLINE_FAULTS_SEED", "1"))
 PATIENCE = 120 + EVENTS / 5_000
-"""Seconds to wait for all events to be counted, at most."""
+"""Seconds to wait for anything, at most; all events may have to be counted before."""
 
 PAST = 0.1
 """A kill counts only when at least this share of all events lies past the last checkpoint."""
@@ -73,7 +73,7 @@ class Role:
         self.process.stdin.flush()
         return self
 
-    def held(self, step: str, seconds: float = 90.0) -> None:
+    def held(self, step: str, seconds: float = PATIENCE) -> None:
         """Wait until the process is held at a step."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -312,7 +312,7 @@ class World:
             seconds,
         )
 
-    def until(self, what: str, found: Callable[[], Any], seconds: float = 60.0) -> Any:
+    def until(self, what: str, found: Callable[[], Any], seconds: float = PATIENCE) -> Any:
         """Ask until the answer is true, and return it; fail with the logs when it does not become so."""
         deadline = time.monotonic() + seconds
         while not (answer := found()):

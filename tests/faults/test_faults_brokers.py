@@ -53,7 +53,7 @@ def test_the_leader_is_killed_five_times(cluster: LocalKafkaCluster, make_world:
     topic = world.settings.topic("predictions")
     member = world.role("aggregate").go()
     for number in range(KILLS):
-        world.until("every replica has everything", lambda: cluster.in_sync(topic, 0) == NODES, 60)
+        world.until("every replica has everything", lambda: cluster.in_sync(topic, 0) == NODES)
         victim = world.until("somebody leads", lambda: cluster.leader(topic, 0))
         cluster.nodes[victim].kill()
         world.note(f"leader {victim} is killed")

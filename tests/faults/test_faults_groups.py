@@ -19,7 +19,7 @@ def share(world: World, members: int, what: str) -> None:
         world.feed(world.fed + 20)
         return bool(world.warehouse.rows(OWNERS)[0][0] == members)
 
-    world.until(what, shared, 90)
+    world.until(what, shared)
 
 
 def leave(role: Role) -> None:

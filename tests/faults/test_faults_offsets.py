@@ -18,8 +18,8 @@ def count_half(world: World) -> None:
     """Count half of the load, and leave in order."""
     world.feed(HALF)
     with aggregator(world):
-        world.until("half is counted", lambda: all_counted(world), 120)
-    world.until("the group is empty", lambda: not members(world), 30)
+        world.until("half is counted", lambda: all_counted(world))
+    world.until("the group is empty", lambda: not members(world))
 
 
 def members(world: World) -> list[Any]:
@@ -69,7 +69,7 @@ def test_a_recreated_topic_goes_on_behind_the_old_offsets(world: World, topic: s
     name = world.settings.topic(topic)  # type: ignore[arg-type]
     admin = AdminClient(world.settings.kafka())
     admin.delete_topics([name])[name].result(30)
-    world.until("the topic is gone", lambda: name not in admin.list_topics(timeout=10).topics, 30)
+    world.until("the topic is gone", lambda: name not in admin.list_topics(timeout=10).topics)
 
     # The first start makes the topic again; before the second one, producers have filled it.
     said = Aggregator(world).refused()
@@ -127,5 +127,5 @@ def test_another_number_of_partitions_is_refused_until_its_price_is_accepted(wor
 
     with aggregator(world):
         world.feed(0.6)
-        world.until("all is counted", lambda: all_counted(world), 120)
+        world.until("all is counted", lambda: all_counted(world))
     assert as_json(world, "offsets", "show")["partitions"][0]["recorded"] > before

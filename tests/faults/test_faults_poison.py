@@ -83,13 +83,13 @@ def test_poison_is_accounted_for_and_a_burst_stops_stage_1_until_a_command(world
     world.produce(Record("predictions", p, key, value) for p, key, value in zip(homes, keys, later, strict=True))
     world.sent_besides += LATER
     with aggregator(world):
-        world.until("all is counted", lambda: all_counted(world), 120)
+        world.until("all is counted", lambda: all_counted(world))
         assert as_json(world, "breaker", "show") == [], "a few among many stop nobody"
 
         # All of a stretch is bad.
         send(world, [b"{"] * BURST)
         world.until("the breaker is open", lambda: "open" in str(world.warehouse.rows("SELECT state FROM breakers")))
-        world.until("the letters are safe", lambda: tallies(world)["dead"] >= BURST, 30)
+        world.until("the letters are safe", lambda: tallies(world)["dead"] >= BURST)
     found = as_json(world, "breaker", "show", code=1)
     assert [(b["topic"], b["state"]) for b in found] == [("predictions", "open")]
     assert "are dead letters" in found[0]["why"]
@@ -98,11 +98,11 @@ def test_poison_is_accounted_for_and_a_burst_stops_stage_1_until_a_command(world
     stopped = world.committed()
     world.feed(0.6)
     with aggregator(world) as member:
-        world.until("it waits", member.said("driftline breaker reset"), 60)
+        world.until("it waits", member.said("driftline breaker reset"))
         assert world.committed() == stopped
         assert as_json(world, "breaker", "reset") == {"reset": ["predictions"]}
         assert as_json(world, "breaker", "reset") == {"reset": []}
-        world.until("it goes on", lambda: all_counted(world), 120)
+        world.until("it goes on", lambda: all_counted(world))
 
         # The cause of some is mended: those are counted, once.
         publish_model(world.settings, model_record("later"))
@@ -110,7 +110,7 @@ def test_poison_is_accounted_for_and_a_burst_stops_stage_1_until_a_command(world
         assert len(sent) == LATER
         again = as_json(world, "dead-letters", "replay", "--reason", "unknown_model", "--model", "later")
         assert again["sent"] == []
-        world.until("they are counted", lambda: sum(tallies(world, "later").values()) >= LATER, 60)
+        world.until("they are counted", lambda: sum(tallies(world, "later").values()) >= LATER)
         world.sent_besides += LATER
         world.finish()
     verdicts = tallies(world)
@@ -133,9 +133,9 @@ def test_poison_is_accounted_for_and_a_burst_stops_stage_1_until_a_command(world
 def test_the_breaker_is_open_for_whoever_starts_later(world: World) -> None:
     send(world, [b"{"] * BURST)
     with aggregator(world) as first:
-        world.until("it stops", first.said("aggregate.breaker_open"), 60)
+        world.until("it stops", first.said("aggregate.breaker_open"))
         with aggregator(world) as second:
-            world.until("so does the other", second.said("aggregate.waits"), 60)
+            world.until("so does the other", second.said("aggregate.waits"))
             driftline(world, "breaker", "reset")
             send(world, [b"{"] * 10)
-            world.until("both go on", lambda: tallies(world)["dead"] == BURST + 10, 60)
+            world.until("both go on", lambda: tallies(world)["dead"] == BURST + 10)
