@@ -11,7 +11,7 @@ from math import isqrt
 import numpy as np
 from numpy.typing import ArrayLike
 
-from detectors.sketch import LOSS_CLIP, Floats, Ints, Rows, Sketch, from_fixed
+from detectors.sketch import LOSS_CLIP, Floats, Ints, Rows, Sketch, Sketches, from_fixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def class_losses(probabilities: Floats, labels: Ints) -> Floats:
 
 def group_confusion(
     predicted: ArrayLike, labels: ArrayLike, log_losses: ArrayLike, groups: ArrayLike, n_groups: int, *, classes: int
-) -> list[Sketch]:
+) -> Sketches:
     """One sketch per group of labelled pairs.
 
     Args:

@@ -11,7 +11,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import ArrayLike
 
-from detectors.sketch import FIXED_ONE, SQUARE_LIMIT, SQUARE_ONE, Rows, Sketch, from_fixed, to_fixed
+from detectors.sketch import FIXED_ONE, SQUARE_LIMIT, SQUARE_ONE, Rows, Sketch, Sketches, from_fixed, to_fixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class RegressionPerformance:
     clipped: int
 
 
-def group_errors(predictions: ArrayLike, labels: ArrayLike, groups: ArrayLike, n_groups: int) -> list[Sketch]:
+def group_errors(predictions: ArrayLike, labels: ArrayLike, groups: ArrayLike, n_groups: int) -> Sketches:
     """One sketch per group of labelled pairs.
 
     Args:

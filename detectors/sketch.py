@@ -7,17 +7,21 @@ The hot path calls one ``group_*`` function per column and batch; *groups* are d
 """
 
 from collections.abc import Sequence
-from operator import add
 from typing import TypeVar
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 
 from detectors import kernels
+from detectors.tables import LIMB_BITS, LIMB_MASK, LIMBS, Floats, Ints, Shape, Sketch, Sketches, merge
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+__all__ = [
+    "EMPTY_LATENCY", "EMPTY_PERFORMANCE", "EMPTY_SCORE", "FIXED_LIMIT", "FIXED_ONE", "LATENCY_EDGES", "LATENCY_RATIO",
+    "LOSS_CLIP", "SCORE_BINS", "SQUARE_LIMIT", "SQUARE_ONE", "Floats", "Ints", "Rows", "Sketch", "Sketches",
+    "empty_categorical", "empty_numeric", "encode", "from_fixed", "group_categorical", "group_latency", "group_numeric",
+    "group_performance", "group_score", "losses", "mean", "merge", "score_bins", "to_fixed",
+]  # fmt: skip
+
 T = TypeVar("T", bound=np.generic)
 
 FIXED_ONE = 2**20
@@ -45,31 +49,6 @@ LATENCY_EDGES: Floats = 0.01 * np.power(LATENCY_RATIO, np.arange(412, dtype=np.f
 """Interior latency edges in milliseconds, from 0.01 ms to just above 100 s (100,000 ms)."""
 
 
-class Sketch(Struct, frozen=True, gc=False):
-    """What is known of one column in one window.
-
-    Attributes:
-        n: rows, nulls included.
-        nulls: rows without a value; ``sum(counts) == n - nulls``.
-        outside: numbers beyond the reference's range, or categories the reference has not seen.
-        sums: fixed-point sums (see :func:`from_fixed`). Numeric: (value). Score: (score). Latency: (ms).
-            Performance: (log-loss, Brier, score); of several classes or of a number, see ``detectors.multiclass`` and
-            ``detectors.regression``. Categorical: none.
-        minimum: smallest value, None without one.
-        maximum: largest value, None without one.
-        counts: rows per bin. Numeric: one more than there are interior edges. Categorical: one per category, then
-            OTHER. Score: ``SCORE_BINS``. Performance: ``2 * bin + label``. Latency: ``len(LATENCY_EDGES) + 1``.
-    """
-
-    n: int
-    nulls: int
-    outside: int
-    sums: tuple[int, ...]
-    minimum: float | None
-    maximum: float | None
-    counts: tuple[int, ...]
-
-
 def _empty(bins: int, sums: int) -> Sketch:
     return Sketch(0, 0, 0, (0,) * sums, None, None, (0,) * bins)
 
@@ -87,28 +66,6 @@ def empty_categorical(n_categories: int) -> Sketch:
 EMPTY_SCORE = _empty(SCORE_BINS, 1)
 EMPTY_PERFORMANCE = _empty(2 * SCORE_BINS, 3)
 EMPTY_LATENCY = _empty(len(LATENCY_EDGES) + 1, 1)
-
-
-def merge(a: Sketch, b: Sketch) -> Sketch:
-    """The sketch of both sets of rows: associative, commutative, with an empty sketch of the kind as identity.
-
-    Raises:
-        ValueError: the sketches have different bins or sums, hence different kinds or references.
-    """
-    if len(a.counts) != len(b.counts) or len(a.sums) != len(b.sums):
-        raise ValueError(
-            f"cannot merge a sketch of {len(a.counts)} bins and {len(a.sums)} sums with one of {len(b.counts)} bins "
-            f"and {len(b.sums)} sums: only sketches of one kind and one reference (generation) can be merged"
-        )
-    return Sketch(
-        a.n + b.n,
-        a.nulls + b.nulls,
-        a.outside + b.outside,
-        tuple(map(add, a.sums, b.sums)),
-        b.minimum if a.minimum is None or (b.minimum is not None and b.minimum < a.minimum) else a.minimum,
-        b.maximum if a.maximum is None or (b.maximum is not None and b.maximum > a.maximum) else a.maximum,
-        tuple(map(add, a.counts, b.counts)),
-    )
 
 
 def to_fixed(values: Floats) -> Ints:
@@ -164,7 +121,7 @@ def group_numeric(
     *,
     low: float | None = None,
     high: float | None = None,
-) -> list[Sketch]:
+) -> Sketches:
     """One sketch per group of a numeric column.
 
     Args:
@@ -183,7 +140,7 @@ def group_numeric(
         raise ValueError(f"edges must be strictly increasing, got {list(cuts)}")
     column = np.asarray(values, np.float64)
     if (found := kernels.numeric(column, np.asarray(groups, np.int64), n_groups, cuts, low=low, high=high)) is not None:
-        return [Sketch(*fields) for fields in found]
+        return found
     rows = Rows(groups, n_groups, column.shape, present=~np.isnan(column))
     kept = rows.take(column)
     outside = np.zeros(len(kept), np.bool_)
@@ -194,7 +151,7 @@ def group_numeric(
     return rows.sketches(np.searchsorted(cuts, kept, side="right"), len(cuts) + 1, (kept,), kept, outside)
 
 
-def group_categorical(codes: ArrayLike, groups: ArrayLike, n_groups: int, n_categories: int) -> list[Sketch]:
+def group_categorical(codes: ArrayLike, groups: ArrayLike, n_groups: int, n_categories: int) -> Sketches:
     """One sketch per group of a column of codes (see :func:`encode`): -1 null, ``n_categories`` OTHER.
 
     Raises:
@@ -204,7 +161,7 @@ def group_categorical(codes: ArrayLike, groups: ArrayLike, n_groups: int, n_cate
     if column.dtype != np.int32:
         column = column.astype(np.int64)
     if (found := kernels.categorical(column, np.asarray(groups, np.int64), n_groups, n_categories)) is not None:
-        return [Sketch(*fields) for fields in found]
+        return found
     if column.size and not (column.min() >= -1 and column.max() <= n_categories):
         raise ValueError(f"codes must be in [-1, {n_categories}], got {column.min()} to {column.max()}")
     rows = Rows(groups, n_groups, column.shape, present=column >= 0)
@@ -212,7 +169,7 @@ def group_categorical(codes: ArrayLike, groups: ArrayLike, n_groups: int, n_cate
     return rows.sketches(kept, n_categories + 1, (), None, kept == n_categories)
 
 
-def group_score(scores: ArrayLike, groups: ArrayLike, n_groups: int, *, optional: bool = False) -> list[Sketch]:
+def group_score(scores: ArrayLike, groups: ArrayLike, n_groups: int, *, optional: bool = False) -> Sketches:
     """One sketch per group of the probability that is watched.
 
     Args:
@@ -236,7 +193,7 @@ def losses(scores: Floats, labels: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     return -np.log(np.where(labels, clipped, 1 - clipped)), (scores - labels) ** 2
 
 
-def group_performance(scores: ArrayLike, labels: ArrayLike, groups: ArrayLike, n_groups: int) -> list[Sketch]:
+def group_performance(scores: ArrayLike, labels: ArrayLike, groups: ArrayLike, n_groups: int) -> Sketches:
     """One sketch per group of pairs (probability of the positive class, label 0 or 1).
 
     Raises:
@@ -250,7 +207,7 @@ def group_performance(scores: ArrayLike, labels: ArrayLike, groups: ArrayLike, n
     return Rows(groups, n_groups, column.shape).sketches(bins, 2 * SCORE_BINS, (log_loss, brier, column), None)
 
 
-def group_latency(milliseconds: ArrayLike, groups: ArrayLike, n_groups: int) -> list[Sketch]:
+def group_latency(milliseconds: ArrayLike, groups: ArrayLike, n_groups: int) -> Sketches:
     """One sketch per group of latencies in milliseconds, NaN is null (see ``LATENCY_EDGES``).
 
     Raises:
@@ -296,48 +253,39 @@ class Rows:
         outside: NDArray[np.bool_] | None = None,
         *,
         squared: tuple[Floats, ...] = (),
-    ) -> list[Sketch]:
+    ) -> Sketches:
         """One sketch per group; all columns hold the present rows only. Sums of squares come after the others."""
         n, ids = self._n_groups, self._ids
+        found = Sketches(Shape([n_bins], [len(summed) + len(squared)]), n)
         counts = np.bincount(ids * n_bins + bins, minlength=n * n_bins).reshape(n, n_bins)
-        nulls = self._n - counts.sum(axis=1)
-        beyond = np.zeros(n, np.int64) if outside is None else np.bincount(ids[outside], minlength=n)
-        minima, maxima = self._ranges(ranged)
-        sums = [self._exact_sums(to_fixed(column)) for column in summed]
-        sums += [self._exact_squares(column) for column in squared]
-        columns = zip(self._n.tolist(), nulls.tolist(), beyond.tolist(), minima, maxima, counts.tolist(), strict=True)
-        return [
-            Sketch(rows, null, out, tuple(column[group] for column in sums), least, most, tuple(histogram))
-            for group, (rows, null, out, least, most, histogram) in enumerate(columns)
-        ]
+        found.whole[:, 0] = self._n
+        found.whole[:, 1] = self._n - counts.sum(axis=1)
+        if outside is not None:
+            found.whole[:, 2] = np.bincount(ids[outside], minlength=n)
+        [sums], [histogram] = found.shape.limb_slices, found.shape.count_slices
+        limbs = [limb for column in summed for limb in _limbs_of_sums(to_fixed(column))]
+        limbs += [limb for column in squared for limb in _limbs_of_squares(column)]
+        for place, limb in enumerate(limbs, sums.start):
+            np.add.at(found.whole[:, place], ids, limb)
+        found.whole[:, histogram] = counts
+        if ranged is not None:
+            positive_zero = ranged + 0.0  # -0.0 == 0.0, but they print differently: which came first must not show
+            np.minimum.at(found.least[:, 0], ids, positive_zero)
+            np.minimum.at(found.least[:, 1], ids, -positive_zero)
+        return found
 
-    def _exact_sums(self, fixed: Ints) -> list[int]:
-        # Two values near 2**62 overflow 64 bits, so the halves are added apart: exact for 2**32 rows.
-        high, low = np.zeros(self._n_groups, np.int64), np.zeros(self._n_groups, np.int64)
-        np.add.at(high, self._ids, fixed >> 31)
-        np.add.at(low, self._ids, fixed & (2**31 - 1))
-        return [(h << 31) + w for h, w in zip(high.tolist(), low.tolist(), strict=True)]
 
-    def _exact_squares(self, values: Floats) -> list[int]:
-        # A whole number below 2**94, of which a double holds the first 53 bits: the same in every batch.
-        rest = np.rint(np.square(np.clip(values, -SQUARE_LIMIT, SQUARE_LIMIT)) * SQUARE_ONE)
-        totals = [0] * self._n_groups
-        for power in (80, 40, 0):
-            digits = np.floor(rest / 2.0**power)
-            rest = rest - digits * 2.0**power
-            part = np.zeros(self._n_groups, np.int64)
-            np.add.at(part, self._ids, digits.astype(np.int64))
-            totals = [total + (digit << power) for total, digit in zip(totals, part.tolist(), strict=True)]
-        return totals
+def _limbs_of_sums(fixed: Ints) -> tuple[Ints, Ints, Ints]:
+    # Two values near 2**62 overflow 64 bits, so the halves are added apart.
+    return fixed & LIMB_MASK, fixed >> LIMB_BITS, np.zeros_like(fixed)
 
-    def _ranges(self, values: Floats | None) -> tuple[list[float | None], list[float | None]]:
-        minima, maxima = np.full(self._n_groups, np.inf), np.full(self._n_groups, -np.inf)
-        if values is not None:
-            positive_zero = values + 0.0  # -0.0 == 0.0, but they print differently: which came first must not show
-            np.minimum.at(minima, self._ids, positive_zero)
-            np.maximum.at(maxima, self._ids, positive_zero)
-        empty = minima > maxima
-        return (
-            [None if e else x for e, x in zip(empty.tolist(), minima.tolist(), strict=True)],
-            [None if e else x for e, x in zip(empty.tolist(), maxima.tolist(), strict=True)],
-        )
+
+def _limbs_of_squares(values: Floats) -> list[Ints]:
+    # A whole number below 2**94, of which a double holds the first 53 bits: the same in every batch.
+    rest = np.rint(np.square(np.clip(values, -SQUARE_LIMIT, SQUARE_LIMIT)) * SQUARE_ONE)
+    limbs = []
+    for place in reversed(range(LIMBS)):
+        digits = np.floor(rest / 2.0 ** (place * LIMB_BITS))
+        rest = rest - digits * 2.0 ** (place * LIMB_BITS)
+        limbs.append(digits.astype(np.int64))
+    return limbs[::-1]

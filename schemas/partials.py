@@ -40,8 +40,11 @@ ALL = ""
 """Segment of all rows, and the version of views that are not per version."""
 
 
-class SketchRow(Struct, frozen=True, array_like=True):
-    """One cumulative sketch (see ``detectors.sketch`` for the layout of ``sums`` and ``counts``)."""
+class SketchRow(Struct, frozen=True, array_like=True, gc=False):
+    """One cumulative sketch (see ``detectors.sketch`` for the layout of ``sums`` and ``counts``).
+
+    A checkpoint makes tens of thousands; none can be part of a cycle, so the garbage collector need not look at them.
+    """
 
     generation: int
     view: View

@@ -214,7 +214,8 @@ def _redo(state: State) -> Redo:
     """All that the next checkpoint of a partition decides."""
     seq, positions = state.seq + 1, (state.positions[0], state.positions[1])
     watermarks = state.frozen_watermarks()
-    models = [*watermarks, *({NOBODY} & {key for key, _ in state.changed})]
+    rows = state.rows()
+    models = [*watermarks, *({NOBODY} & rows.keys())]
     return Redo(
         partition=state.partition,
         seq=seq,
@@ -231,7 +232,7 @@ def _redo(state: State) -> Redo:
                 owner=state.owner,
                 watermarks=watermarks.get(key, _NO_WATERMARKS),
                 positions=positions,
-                sketches=state.rows(key),
+                sketches=rows.get(key, []),
             )
             for key in models
         ],

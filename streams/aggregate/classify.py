@@ -76,15 +76,15 @@ def _pass(state: State, models: Models, rows: Rows, now: float) -> Ints:
     generation = rows.generation[at]
     reached = rows.event_time[at] - np.where(rows.kind[at] == EVENT, tables.lateness[generation], 0)
     present, model = dense(tables.model[generation])
-    keys = [models.keys.all[code] for code in present.tolist()]
-    marks = np.array([state.watermark(key)[rows.side] for key in keys], np.int64)
+    keys, side = [models.keys.all[code] for code in present.tolist()], rows.side
+    marks = np.array([state.watermark(key)[side] for key in keys], np.int64)
     met, last = running_maxima(marks, model, reached)
     before[at] = met
     newest = np.zeros(len(present), np.int64)
     newest[model] = generation
     for key, mark, code in zip(keys, last.tolist(), newest.tolist(), strict=True):
-        state.heard[key, rows.side] = now
-        state.raise_watermark(key, rows.side, mark, models.everything[code])
+        state.heard[key, side] = now
+        state.raise_watermark(key, side, mark, models.everything[code])
     return before
 
 

@@ -145,7 +145,7 @@ class Index:
     def _add_predictions(self, found: pa.Table) -> None:
         names, of = _encoded(found, "of")
         numbers = whole_numbers(found, "generation")
-        groups = Groups(of, numbers)
+        groups = Groups.of(of, numbers)
         codes = np.array([self._code(names[of[row]], int(numbers[row])) for row in groups.first.tolist()], np.int64)
         generation = codes[groups.ids]
         if (generation < 0).any():
@@ -194,7 +194,7 @@ class Index:
 
     def _segments(self, found: pa.Table, generation: Ints) -> Ints:
         texts, text = _encoded(found, "segments")
-        groups = Groups(generation, text)
+        groups = Groups.of(generation, text)
         codes = [
             self._models.segments.code(
                 segments_of(self._models.everything[generation[row]], _segments.decode(texts[text[row]] or "{}"))

@@ -17,6 +17,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Bytes = NDArray[np.int8]
+Codes = NDArray[np.int32]
 
 SIDES: tuple[SourceTopic, SourceTopic] = ("predictions", "outcomes")
 """The two topics of a source partition; positions, watermarks and the like are in this order."""
@@ -46,7 +47,7 @@ class Features(NamedTuple):
     layout: Layout
     rows: Ints
     numbers: Floats
-    codes: NDArray[np.int32]
+    codes: Codes
 
 
 class Texts(NamedTuple):

@@ -1,21 +1,15 @@
 """All that the owner of one source partition knows; a function of its committed checkpoints and of the log."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from detectors.sketch import Sketch, merge
-from schemas.partials import Adoption, SketchRow, View, Watermarks, model_key
+from detectors.sketch import Sketch
+from schemas.partials import Adoption, SketchRow, Watermarks, model_key
 from schemas.windows import NEVER
 from streams.aggregate.index import Index
 from streams.aggregate.models import Generation
+from streams.aggregate.windows import Delta, Window, WindowKey
 from warehouse.client import Warehouse
-
-WindowKey = tuple[str, int]
-"""(``namespace/model``, window start)."""
-
-SketchKey = tuple[int, View, str, str, str]
-"""(generation, view, version, segment, name)."""
-
-Deltas = dict[WindowKey, dict[SketchKey, Sketch]]
 
 NOBODY = model_key("", "")
 """Key of what belongs to no model: the tallies of dead letters."""
@@ -29,7 +23,7 @@ class State:
         seq: number of the last committed checkpoint.
         positions: next offsets to read.
         windows: the sketches in memory. ``stored``: windows that have sketches in ClickHouse and none in memory.
-        changed: sketches that the next checkpoint writes.
+        changed: windows with sketches that the next checkpoint writes.
         heard: when the last event of (model, side) arrived, in the process's seconds; ``since``: the assignment.
         at_end: whether the end of each log was reached.
         ends: where that was.
@@ -44,8 +38,8 @@ class State:
     index: Index
     stored: set[WindowKey]
     since: float
-    windows: dict[WindowKey, dict[SketchKey, Sketch]] = field(default_factory=dict)
-    changed: dict[WindowKey, set[SketchKey]] = field(default_factory=dict)
+    windows: dict[WindowKey, Window] = field(default_factory=dict)
+    changed: set[WindowKey] = field(default_factory=set)
     adoptions: list[Adoption] = field(default_factory=list)
     heard: dict[tuple[str, int], float] = field(default_factory=dict)
     at_end: list[bool] = field(default_factory=lambda: [False, False])
@@ -75,18 +69,22 @@ class State:
                 self.passed.setdefault((key, side), end)
             marks[side] = to
 
-    def fetch(self, deltas: Deltas, warehouse: Warehouse) -> None:
+    def fetch(self, deltas: Sequence[Delta], warehouse: Warehouse) -> None:
         """Load the windows of :meth:`add` that are in ClickHouse only."""
-        self._load(self.stored.intersection(deltas), warehouse)
+        self._load(self.stored.intersection(delta.window for delta in deltas), warehouse)
 
-    def add(self, deltas: Deltas) -> None:
-        """Merge what was counted into the windows, which must be in memory."""
-        for window_key, sketches in deltas.items():
-            window = self.windows.setdefault(window_key, {})
-            for key, delta in sketches.items():
-                known = window.get(key)
-                window[key] = delta if known is None else merge(known, delta)
-            self.changed.setdefault(window_key, set()).update(sketches)
+    def add(self, deltas: Sequence[Delta]) -> None:
+        """Add what was counted to the windows, which must be in memory.
+
+        Raises:
+            ValueError: ClickHouse has sketches of other bins or sums under the same name.
+        """
+        for delta in deltas:
+            window = self.windows.get(delta.window)
+            if window is None:
+                window = self.windows[delta.window] = Window()
+            window.add(delta)
+            self.changed.add(delta.window)
 
     def _load(self, wanted: set[WindowKey], warehouse: Warehouse) -> None:
         for model in sorted({key for key, _ in wanted}):
@@ -110,19 +108,17 @@ class State:
             )
             for start, generation, view, version, segment, feature, *numbers in rows:
                 n, nulls, outside, sums, minimum, maximum, counts = numbers
-                self.windows.setdefault((model, start), {})[generation, view, version, segment, feature] = Sketch(
-                    n, nulls, outside, tuple(sums), minimum, maximum, tuple(counts)
-                )
+                sketch = Sketch(n, nulls, outside, tuple(sums), minimum, maximum, tuple(counts))
+                window = self.windows.setdefault((model, start), Window())
+                window.read(generation, view, feature, (version, segment), sketch)
         self.stored -= wanted
 
-    def rows(self, key: str) -> list[SketchRow]:
-        """The changed sketches of a model, whole, in a fixed order."""
-        return [
-            _row(sketch_key, start, self.windows[model, start][sketch_key])
-            for (model, start), keys in sorted(self.changed.items())
-            if model == key
-            for sketch_key in sorted(keys)
-        ]
+    def rows(self) -> dict[str, list[SketchRow]]:
+        """The changed sketches of each model, whole, in a fixed order."""
+        found: dict[str, list[SketchRow]] = {}
+        for model, start in sorted(self.changed):
+            found.setdefault(model, []).extend(self.windows[model, start].changed(start))
+        return found
 
     def frozen_watermarks(self) -> dict[str, Watermarks]:
         """The watermarks as they are recorded."""
@@ -131,7 +127,9 @@ class State:
     def committed(self, seq: int, keep_windows: int) -> None:
         """Checkpoint ``seq`` is durable: forget what it wrote, and the oldest windows beyond ``keep_windows``."""
         self.seq = seq
-        self.changed = {}
+        for changed in self.changed:
+            self.windows[changed].commit()
+        self.changed = set()
         self.adoptions = []
         self.passed = {}
         self.index.commit((self.positions[0], self.positions[1]))
@@ -139,22 +137,3 @@ class State:
         for window in oldest:
             del self.windows[window]
             self.stored.add(window)
-
-
-def _row(key: SketchKey, window_start: int, sketch: Sketch) -> SketchRow:
-    generation, view, version, segment, name = key
-    return SketchRow(
-        generation=generation,
-        view=view,
-        version=version,
-        segment=segment,
-        window_start=window_start,
-        name=name,
-        n=sketch.n,
-        nulls=sketch.nulls,
-        outside=sketch.outside,
-        sums=list(sketch.sums),
-        minimum=sketch.minimum,
-        maximum=sketch.maximum,
-        counts=list(sketch.counts),
-    )

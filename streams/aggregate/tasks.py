@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from detectors.multiclass import class_losses, group_confusion
 from detectors.regression import group_errors
-from detectors.sketch import FIXED_LIMIT, Sketch, group_categorical, group_numeric, group_performance, group_score
+from detectors.sketch import FIXED_LIMIT, Sketches, group_categorical, group_numeric, group_performance, group_score
 from schemas.events import Label, Prediction, class_name
 from schemas.models import Reference
 from schemas.partials import View
@@ -76,10 +76,10 @@ class Rules(Protocol):
             Refused: it is none of the task's.
         """
 
-    def count_answers(self, answers: Answers, groups: Groups) -> dict[View, list[Sketch]]:
+    def count_answers(self, answers: Answers, groups: Groups) -> dict[View, Sketches]:
         """Sketches of predictions, one per group."""
 
-    def count_pairs(self, answers: Answers, targets: Floats, groups: Groups) -> list[Sketch]:
+    def count_pairs(self, answers: Answers, targets: Floats, groups: Groups) -> Sketches:
         """Sketches of predictions with their labels, one per group."""
 
 
@@ -108,11 +108,11 @@ class Binary:
             return float(label)
         raise Refused("unknown_label", explain.unknown_label(label))
 
-    def count_answers(self, answers: Answers, groups: Groups) -> dict[View, list[Sketch]]:
+    def count_answers(self, answers: Answers, groups: Groups) -> dict[View, Sketches]:
         """See :class:`Rules`."""
         return {"score": group_score(answers.scores, groups.ids, len(groups))}
 
-    def count_pairs(self, answers: Answers, targets: Floats, groups: Groups) -> list[Sketch]:
+    def count_pairs(self, answers: Answers, targets: Floats, groups: Groups) -> Sketches:
         """See :class:`Rules`."""
         return group_performance(answers.scores, targets, groups.ids, len(groups))
 
@@ -146,14 +146,14 @@ class Multiclass:
             raise Refused("unknown_label", explain.no_class("label", label, self._classes))
         return float(place)
 
-    def count_answers(self, answers: Answers, groups: Groups) -> dict[View, list[Sketch]]:
+    def count_answers(self, answers: Answers, groups: Groups) -> dict[View, Sketches]:
         """See :class:`Rules`."""
         return {
             "score": group_score(answers.scores, groups.ids, len(groups), optional=True),
             "prediction": group_categorical(answers.places, groups.ids, len(groups), len(self._classes)),
         }
 
-    def count_pairs(self, answers: Answers, targets: Floats, groups: Groups) -> list[Sketch]:
+    def count_pairs(self, answers: Answers, targets: Floats, groups: Groups) -> Sketches:
         """See :class:`Rules`."""
         unknown, labels = (np.nan,) * len(self._classes), targets.astype(np.int64)
         losses = class_losses(np.array([known or unknown for known in answers.probabilities]), labels)
@@ -190,14 +190,14 @@ class Regression:
             raise Refused("unknown_label", explain.no_number("label", label))
         return label
 
-    def count_answers(self, answers: Answers, groups: Groups) -> dict[View, list[Sketch]]:
+    def count_answers(self, answers: Answers, groups: Groups) -> dict[View, Sketches]:
         """See :class:`Rules`. What is clipped in the sum is *outside*."""
         counted = group_numeric(
             answers.scores, groups.ids, len(groups), self._edges, low=-FIXED_LIMIT, high=FIXED_LIMIT
         )
         return {"score": counted}
 
-    def count_pairs(self, answers: Answers, targets: Floats, groups: Groups) -> list[Sketch]:
+    def count_pairs(self, answers: Answers, targets: Floats, groups: Groups) -> Sketches:
         """See :class:`Rules`."""
         return group_errors(answers.scores, targets, groups.ids, len(groups))
 

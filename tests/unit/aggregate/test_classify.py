@@ -70,10 +70,12 @@ class Partition(Engine):
 
     def counted(self) -> dict[Key, Numbers]:
         return {
-            (*window, *key): (s.n, s.nulls, s.outside, s.sums, s.minimum, s.maximum, s.counts)
-            for window, sketches in self.state.windows.items()
-            for key, s in sketches.items()
-        }
+            (model, s.window_start, s.generation, s.view, s.version, s.segment, s.name): (
+                s.n, s.nulls, s.outside, tuple(s.sums), s.minimum, s.maximum, tuple(s.counts),
+            )
+            for model, rows in self.state.rows().items()
+            for s in rows
+        }  # fmt: skip
 
     def judged(self) -> dict[tuple[str, int], str]:
         return self.verdicts | {(d.record.topic, d.record.offset): "dead" for d in self.work.dead}
