@@ -3,7 +3,7 @@
 import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import msgspec
@@ -55,7 +55,7 @@ def _work(rows: int, groups: int) -> list[tuple[str, Callable[[], object], Calla
     numbers = random.uniform(0, 1_000, rows)
     codes = random.integers(-1, 6, rows).astype(np.int32)
 
-    def counted(count: Callable[[], list[Sketch]], installed: bool) -> Callable[[], object]:
+    def counted(count: Callable[[], Sequence[Sketch]], installed: bool) -> Callable[[], object]:
         def run() -> object:
             kernels.INSTALLED = installed
             try:
@@ -65,7 +65,7 @@ def _work(rows: int, groups: int) -> list[tuple[str, Callable[[], object], Calla
 
         return run
 
-    counts: list[tuple[str, Callable[[], list[Sketch]]]] = [
+    counts: list[tuple[str, Callable[[], Sequence[Sketch]]]] = [
         ("count a number", lambda: group_numeric(numbers, ids, groups, _EDGES, low=50.0, high=950.0)),
         ("count a category", lambda: group_categorical(codes, ids, groups, 5)),
         (f"count a latency ({len(LATENCY_EDGES)} edges)", lambda: group_latency(numbers, ids, groups)),

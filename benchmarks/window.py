@@ -1,6 +1,7 @@
 """A window of many features and segments, as stage 2 gets it, and what its tick costs."""
 
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 import numpy as np
@@ -101,7 +102,7 @@ def _message(random: np.random.Generator, generations: Generations, number: int)
     return PartialMessage("default", "wide", 0, number + 1, "owner", Watermarks(at, at), (number, number), sketches)
 
 
-def _sketches(profile: FeatureReference, column: np.ndarray, segments: np.ndarray) -> list[Sketch]:
+def _sketches(profile: FeatureReference, column: np.ndarray, segments: np.ndarray) -> Sequence[Sketch]:
     """Of all rows, then of each segment."""
     groups = np.concatenate([np.zeros(len(column), np.int64), segments + 1])
     both = np.concatenate([column, column])

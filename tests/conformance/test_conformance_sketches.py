@@ -51,7 +51,7 @@ class Kind:
     nulls: bool
 
 
-def grouped(group: Callable[..., list[Sketch]], *columns: Any, **options: Any) -> Sketch:
+def grouped(group: Callable[..., Sequence[Sketch]], *columns: Any, **options: Any) -> Sketch:
     (found,) = group(*columns, np.zeros(len(columns[0]), np.int64), 1, **options)
     return found
 

@@ -1,7 +1,7 @@
 """Counting in C gives numpy's sketches, to the bit, and refuses what numpy refuses."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ def _columns(values: st.SearchStrategy[float]) -> st.SearchStrategy[tuple[NDArra
     )
 
 
-def _bits(found: list[Sketch]) -> list[tuple[object, ...]]:
+def _bits(found: Sequence[Sketch]) -> list[tuple[object, ...]]:
     """Sketches with their extremes as bytes, since -0.0 == 0.0."""
 
     def bits(x: float | None) -> bytes | None:
@@ -38,7 +38,7 @@ def _bits(found: list[Sketch]) -> list[tuple[object, ...]]:
     return [(s.n, s.nulls, s.outside, s.sums, bits(s.minimum), bits(s.maximum), s.counts) for s in found]
 
 
-def both(count: Callable[[], list[Sketch]]) -> None:
+def both(count: Callable[[], Sequence[Sketch]]) -> None:
     """Count with C and with numpy; both agree, also in refusing."""
     answers: list[object] = []
     for installed in (True, False):
@@ -108,7 +108,7 @@ def test_columns_of_a_table_are_counted_where_they_lie() -> None:
         lambda: sketch.group_categorical([0], [1], 1, 2),
     ],
 )
-def test_what_numpy_refuses_is_refused_in_the_same_words(wrong: Callable[[], list[Sketch]]) -> None:
+def test_what_numpy_refuses_is_refused_in_the_same_words(wrong: Callable[[], Sequence[Sketch]]) -> None:
     with pytest.raises(ValueError, match=r"."):
         wrong()
     both(wrong)

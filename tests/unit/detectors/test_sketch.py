@@ -1,6 +1,6 @@
 """Sketches: known values, grouped equals one by one, and the algebra that makes replays and batches invisible."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -14,26 +14,26 @@ EDGES = [-1.0, 0.0, 2.5]
 CATEGORIES = ["a", "b", "false", "true"]
 
 Column = list[float]
-Maker = Callable[[Column, list[int], int], list[Sketch]]
+Maker = Callable[[Column, list[int], int], Sequence[Sketch]]
 
 
-def number(column: Column, groups: list[int], n: int) -> list[Sketch]:
+def number(column: Column, groups: list[int], n: int) -> Sequence[Sketch]:
     return sk.group_numeric([x * 8 - 4 for x in column], groups, n, EDGES, low=-3.0, high=3.0)
 
 
-def category(column: Column, groups: list[int], n: int) -> list[Sketch]:
+def category(column: Column, groups: list[int], n: int) -> Sequence[Sketch]:
     return sk.group_categorical([int(x * 5.999) - 1 for x in column], groups, n, 4)
 
 
-def score(column: Column, groups: list[int], n: int) -> list[Sketch]:
+def score(column: Column, groups: list[int], n: int) -> Sequence[Sketch]:
     return sk.group_score(column, groups, n)
 
 
-def performance(column: Column, groups: list[int], n: int) -> list[Sketch]:
+def performance(column: Column, groups: list[int], n: int) -> Sequence[Sketch]:
     return sk.group_performance(column, [int(x * 1e6) % 2 for x in column], groups, n)
 
 
-def latency(column: Column, groups: list[int], n: int) -> list[Sketch]:
+def latency(column: Column, groups: list[int], n: int) -> Sequence[Sketch]:
     return sk.group_latency([np.nan if x == 0 else 1e6 * x**4 for x in column], groups, n)
 
 
