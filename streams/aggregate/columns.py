@@ -133,7 +133,7 @@ class Columns:
         """Codes of the segments of each row."""
         tags = [tag for tag in plan.tags if f"{SEGMENT}{tag}" in batch.columns]
         coded = [_coded(batch.columns[f"{SEGMENT}{tag}"].values) for tag in tags]
-        groups = Groups(*(codes for codes, _ in coded)) if coded else Groups(np.zeros(batch.rows, np.int8))
+        groups = Groups.of(*(codes for codes, _ in coded)) if coded else Groups.of(np.zeros(batch.rows, np.int8))
         found = []
         for row in groups.first.tolist():
             said = zip(tags, (values[codes[row]] for codes, values in coded), strict=True)
