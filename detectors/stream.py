@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -115,14 +116,32 @@ def fit(
             f"the reference has {len(np.unique(calendar.days))} days, {calibration.MIN_BLOCKS} are needed"
         )
     ordered = measure.positions is not None
-    expected, blocks, seasonal = held_out.shares(held_out.of_others(rows, calendar.days)), calendar.days, None
+    expected = held_out.shares(held_out.of_others(rows, calendar.days))
     effect = held_out.design_effect_of(rows, expected, ordered=ordered)
     if rows.shape[1] <= MOST_BINS and len(np.unique(calendar.weeks)) >= calibration.MIN_BLOCKS:
         slots = Slots(rows, calendar.slots, calendar.weeks)
         of_season = slots.expected(calendar.slots, without=calendar.weeks)
         seasonal_effect = held_out.design_effect_of(rows, of_season, ordered=ordered)
         if worthwhile(effect, seasonal_effect):
-            expected, blocks, seasonal, effect = of_season, calendar.weeks, slots, seasonal_effect
+            season = _Against(of_season, calendar.weeks, seasonal_effect, slots)
+            found = _fitted(rows, season, measure, threshold, streams)
+            # A month of days has too few weeks to be held out in quarters; its days may do.
+            if isinstance(found, Stream) and found.examined.claim != "not enough data":
+                return found
+    return _fitted(rows, _Against(expected, calendar.days, effect, None), measure, threshold, streams)
+
+
+class _Against(NamedTuple):
+    """What windows are held against: shares expected without their block, the blocks, the design effect, the slots."""
+
+    expected: Floats
+    blocks: Ints
+    effect: float
+    seasonal: Slots | None
+
+
+def _fitted(rows: Floats, against: _Against, measure: Measure, threshold: float, streams: int) -> Stream | Insufficient:
+    expected, blocks, effect, seasonal = against
     distances = measure.distances(expected, rows)
     scales = _scales(distances, blocks, measure.effects, streams)
     if isinstance(scales, Insufficient):

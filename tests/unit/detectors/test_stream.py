@@ -59,3 +59,14 @@ def test_two_days_are_too_little() -> None:
     found = stream.fit(counts(STEADY[:48], 1), short, stream.Measure(None), threshold=THRESHOLD, streams=1)
     assert isinstance(found, Insufficient)
     assert "2 days" in found.reason
+
+
+def test_days_do_where_weeks_are_too_few_to_be_held_out() -> None:
+    """Thirty days: slots explain the weekend, but without a quarter of the weeks there are fewer than 20 windows."""
+    days = np.arange(30)
+    calendar = stream.Calendar(days, 24 * (days % 7), days // 7)
+    shares = np.where((days % 7 < 5)[:, None], [0.5, 0.3, 0.2], [0.44, 0.33, 0.23])
+    found = stream.fit(counts(shares, 2), calendar, stream.Measure(None), threshold=THRESHOLD, streams=1)
+    assert isinstance(found, stream.Stream)
+    assert (found.seasonal, found.examined.blocks) == (None, 30)
+    assert found.examined.claim != "not enough data"
