@@ -31,7 +31,7 @@ The figures are in [benchmarks/scoreboard.json](../benchmarks/scoreboard.json).
 
 The budget is one false page a month per model of 15-minute windows: the only number an owner sets. Here are the
 detectors in `detectors/` as the default weights use them, alone on simulated and on real windows; the monitor pages by
-them ([ADR 18](adr/0018-pages-by-budget.md), [incidents.md](incidents.md)).
+them ([ADR 16](adr/0016-pages-by-budget.md), [incidents.md](incidents.md)).
 
 ![False pages and delay at the same threshold](scoreboard-tradeoff.png)
 """
