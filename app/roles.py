@@ -50,6 +50,9 @@ def _now_ms() -> int:
 _COLLECT_AFTER = 100_000
 """Objects, so many more than were given up, after which stage 1 looks for cycles among the young ones."""
 
+_HEAPS = 2
+"""Of stage 1's threads together."""
+
 
 def aggregate(process: Process) -> None:
     """Stage 1: decode, validate, dedupe, join and sketch events, in numbered checkpoints."""
@@ -62,7 +65,9 @@ def aggregate(process: Process) -> None:
     from app.offsets.words import refusal
     from streams import aggregate as stage
     from streams.aggregate.breaker import BreakerOpen
+    from streams.aggregate.memory import bound_arenas
 
+    bound_arenas(_HEAPS)
     settings, stop = process.settings, process.stop
     warehouse = wiring.prepare(settings, waiting=process.waiting)
     if problems := refuse(settings, warehouse, now=_now_ms):

@@ -20,6 +20,7 @@ from streams.aggregate.fast import INSTALLED
 from streams.aggregate.given import Given
 from streams.aggregate.idle import Watch, adopt, targets
 from streams.aggregate.judge import Judge
+from streams.aggregate.memory import give_back
 from streams.aggregate.models import Models, ModelsReader
 from streams.aggregate.rows import PROGRESS, SIDES, Work
 from streams.aggregate.state import State
@@ -37,6 +38,9 @@ _PENDING_EVENTS, _PENDING_BYTES = 250_000, 128_000_000
 
 _WORTHWHILE_EVENTS, _WORTHWHILE_SECONDS = 1_000, 1.0
 """So many events of each model, and so long after the last time, are counted ahead of the checkpoint they wait for."""
+
+_TRIM_SECONDS = 10.0
+"""Memory that a checkpoint has let go of is given back to the system so often at most."""
 
 _PATIENCE_SECONDS = 5.0
 """A hiccup of ClickHouse is waited for; at an outage the partitions are put down and taken up again after it."""
@@ -83,7 +87,7 @@ class Member:
         self._assigned: list[int] | None = None
         self._retry_at = 0.0
         self._failure: BaseException | None = None
-        self._settled = now()
+        self._settled = self._given_back = now()
         self._cadence = Cadence(settings.checkpoint_seconds, self._settled)
         self._watch = Watch(settings.idle_after_seconds, self._settled)
         self._consumer = Consumer(
@@ -276,6 +280,9 @@ class Member:
             self._books.committed(self._states.values(), self._now() - began)
         self._settled = self._now()
         self._cadence.checkpointed(began, self._settled)
+        if self._settled - self._given_back >= _TRIM_SECONDS:
+            give_back()
+            self._given_back = self._settled
 
     def _adopt_if_idle(self, began: float) -> None:
         if found := self._watch.look(self._states, self._models, began):
