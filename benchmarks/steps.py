@@ -81,7 +81,7 @@ def _count(
 ) -> None:
     """Take each round's messages through all steps, as a member does."""
     warehouse = NoWarehouse()
-    index = Index(0, warehouse, models, 2 * sum(map(len, rounds)) * ROWS, (0, 0))
+    index = Index(models, 2 * sum(map(len, rounds)) * ROWS, (0, 0))
     states = {0: State(0, "bench", 0, [0, 0], {}, index, set(), 0.0)}
     judge = Judge(models, 1, warehouse)
 

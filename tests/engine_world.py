@@ -24,7 +24,7 @@ class Engine:
         for record in records:
             self.models.learn(record)
         self.warehouse = warehouse
-        index = Index(partition, warehouse, self.models, 10**6, (0, 0))
+        index = Index(self.models, 10**6, (0, 0))
         self.state = State(partition, "me", 0, [0, 0], {}, index, set(), 0.0)
         self.work = Work()
         self.verdicts: dict[tuple[str, int], str] = {}

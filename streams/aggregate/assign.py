@@ -174,9 +174,7 @@ def _redo(partition: int, seq: int, owner: str, head: Redo, warehouse: Warehouse
 
 def _load(start: Redo, models: Models, out: Outputs, owner: str, now: float) -> State:
     partitions = out.settings.source_partitions
-    index = Index(
-        start.partition, out.warehouse, models, out.settings.cache_events, start.positions, partitions=partitions
-    )
+    index = Index(models, out.settings.cache_events, start.positions, partitions=partitions)
     stored = out.warehouse.rows(
         "SELECT DISTINCT namespace, model, toUnixTimestamp64Milli(window_start) FROM partials "
         "WHERE `partition` = {p:UInt16}",

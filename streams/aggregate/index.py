@@ -52,31 +52,18 @@ class Index:
     """Ids of one partition.
 
     Args:
-        partition: their number.
-        warehouse: where rows below the committed positions are.
         models: every known model.
         capacity: how many ids each of the two sides keeps after a checkpoint.
         positions: the committed positions of (predictions, outcomes): rows below them are in ClickHouse.
         partitions: how many source partitions there are.
     """
 
-    def __init__(
-        self,
-        partition: int,
-        warehouse: Warehouse,
-        models: Models,
-        capacity: int,
-        positions: tuple[int, int],
-        *,
-        partitions: int = 1,
-    ) -> None:
+    def __init__(self, models: Models, capacity: int, positions: tuple[int, int], *, partitions: int = 1) -> None:
         self.predictions, self.outcomes = Predictions(), Outcomes()
         self.committed = positions
         # Per side; None as long as nothing was left out or forgotten: what is not in memory does not exist.
         self._seen: list[Seen | None] = [None, None]
         self.partitions = partitions
-        self._partition = partition
-        self._warehouse = warehouse
         self._models = models
         self._capacity = capacity
 

@@ -76,7 +76,7 @@ def known(warehouse: Warehouse, newest: int) -> tuple[list[Any], list[int]]:
     """(What an owner says of every id, how many it had read before it was asked)."""
     models = Models()
     models.learn(model_record())
-    made = {p: Index(p, warehouse, models, 10**6, (OFFSETS, OFFSETS), partitions=PARTITIONS) for p in range(PARTITIONS)}
+    made = {p: Index(models, 10**6, (OFFSETS, OFFSETS), partitions=PARTITIONS) for p in range(PARTITIONS)}
     recall(made, warehouse, newest)
     read = [len(index.predictions) for index in made.values()]
     keys = {p: Keys.of([f"default/delay/{name}-{p}".encode() for name in [*IDS, "new"]]) for p in made}

@@ -1,7 +1,7 @@
 """Broken versions of the real stage 1, each of which a fault test must notice: ``make mutants``.
 
-A mutant replaces a piece of ``streams.aggregate`` in the process that a test starts; the code itself stays as it is. It
-is caught when its test fails by what it looks at, and not when the mutant cannot even start.
+A mutant replaces a piece of stage 1, or of what it reads by, in the process that a test starts; the code itself stays
+as it is. It is caught when its test fails by what it looks at, and not when the mutant cannot even start.
 """
 
 import argparse
@@ -38,24 +38,14 @@ def commit_after_publish() -> None:
 
 def unbounded_look_up() -> None:
     """Look-ups see raw rows beyond the position: whoever counts an event again takes itself for a duplicate."""
-    index: Any = importlib.import_module("streams.aggregate.index").Index
-    made = index.__init__
+    client: Any = importlib.import_module("warehouse.client").Warehouse
+    arrow = client.arrow
 
-    class Unbounded:
-        def __init__(self, warehouse: Any) -> None:
-            self._warehouse = warehouse
+    def unbounded(self: Any, sql: str, parameters: dict[str, Any], **named: Any) -> Any:
+        beyond = {"below": [2**62 for _ in parameters["below"]]} if "below" in parameters else {}
+        return arrow(self, sql, parameters | beyond, **named)
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._warehouse, name)
-
-        def arrow(self, sql: str, parameters: dict[str, Any]) -> Any:
-            return self._warehouse.arrow(sql, parameters | ({"below": 2**62} if "below" in parameters else {}))
-
-    def unbounded(self: Any, *arguments: Any, **named: Any) -> None:
-        made(self, *arguments, **named)
-        self._warehouse = Unbounded(self._warehouse)
-
-    index.__init__ = unbounded
+    client.arrow = unbounded
 
 
 def watermark_not_restored() -> None:

@@ -35,9 +35,11 @@ def by_partition(world: World, model: str, times: list[int], ids: list[int]) -> 
 
 
 def verdicts(world: World, model: str) -> dict[str, int]:
-    """Of a model's predictions."""
+    """Of a model's predictions, as decided: raw rows are there before."""
     rows = world.warehouse.rows(
-        "SELECT toString(verdict), count() FROM predictions WHERE model = {model:String} GROUP BY 1", {"model": model}
+        "SELECT splitByChar('.', tally)[2], sum(events) FROM tallies WHERE model = {model:String} "
+        "AND startsWith(tally, 'predictions.') AND tally != 'predictions.served' GROUP BY 1",
+        {"model": model},
     )
     return dict(rows)
 

@@ -17,7 +17,7 @@ def test_counts_that_are_not_the_truth_are_no_result(tmp_path: Path, kafka_cache
     models = shapes(2)
     expected = truth(models, EVENTS)
     with world(tmp_path / "bench", kafka_cache, {}, lambda found: fill(found, models, EVENTS, SPAN)) as running:
-        round_ = count(running)
+        round_ = count(running, every=0.2)
         assert 0 < round_.events < EVENTS
         running.check(models, expected)
         first = models[0].name

@@ -26,7 +26,7 @@ class Member:
         self.states = {
             p: State(
                 p, "me", 1, [1, 1], {key: [START, START] for key in (A, B)},
-                Index(p, nothing, self.models, 10, (0, 0)), set(), 0.0,
+                Index(self.models, 10, (0, 0)), set(), 0.0,
             )
             for p in (0, 1)
         }  # fmt: skip

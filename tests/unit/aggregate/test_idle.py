@@ -68,7 +68,7 @@ class Loop:
             owner_id=str,
             observer=Observer(),
         )
-        index = Index(0, self.heads, self.models, 10, (0, 0))
+        index = Index(self.models, 10, (0, 0))
         self.state = State(0, "me", 1, [0, 0], {KEY: [START, START]}, index, set(), 0.0)
         self.state.at_end = [True, True]
         self.member._states = {0: self.state}

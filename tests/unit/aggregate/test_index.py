@@ -82,7 +82,7 @@ def test_an_old_outcome_means_what_the_model_of_today_says(
     if record is not None:
         models.learn(record)
     warehouse = Stored(*stored)
-    index = Index(0, warehouse, models, 10, (0, 1))
+    index = Index(models, 10, (0, 1))
     recall({0: index}, warehouse, recalled)
     prefetch({0: index}, {0: lambda: KEYS}, warehouse)
     [slot] = index.outcomes.find(KEYS).tolist()
@@ -94,7 +94,7 @@ def test_whoever_was_there_at_the_deletion_knows_as_much_as_a_new_owner() -> Non
     models = Models()
     models.learn(declared(task="regression"))
     warehouse = Stored(*REGRESSION)
-    index = Index(0, warehouse, models, 10, (0, 1))
+    index = Index(models, 10, (0, 1))
     recall({0: index}, warehouse, 10)
     models.replace("default/delay", [declared(task="multiclass", classes=("cat", "dog"))])
     index.forget("default/delay")
