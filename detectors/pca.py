@@ -80,8 +80,8 @@ class Basis:
 
     Attributes:
         centre: mean of the reference's rows, in standard deviations, shape (columns,).
-        components: orthonormal, shape (kept, columns); kept < columns.
-        usual: reconstruction error of the reference itself, >= 0.
+        components: orthonormal, shape (kept, columns); fewer than the directions in which the reference varies.
+        usual: reconstruction error of the reference itself, > 0.
     """
 
     centre: Floats
@@ -135,10 +135,12 @@ def fit(reference: Moments, explained: float = EXPLAINED) -> Basis | Insufficien
     centre, second = _means(reference)
     values, vectors = np.linalg.eigh(second - np.outer(centre, centre))
     variance: Floats = np.maximum(values[::-1], 0)
-    if np.count_nonzero(variance > 1e-9 * max(float(variance[0]), 1e-9)) < 2:
+    varying = int(np.count_nonzero(variance > 1e-9 * max(float(variance[0]), 1e-9)))
+    if varying < 2:
         return Insufficient("the columns vary in one direction at most: there is nothing between them to watch")
     kept = int(np.searchsorted(np.cumsum(variance) / variance.sum(), explained)) + 1
-    components: Floats = vectors[:, ::-1][:, : min(kept, len(variance) - 1)].T
+    # A constant, or a sum of others, adds no direction: with all that vary kept, nothing would be left to watch.
+    components: Floats = vectors[:, ::-1][:, : min(kept, varying - 1)].T
     basis = Basis(centre, components, 0.0)
     return Basis(centre, components, error(basis, reference))
 

@@ -41,6 +41,14 @@ def test_what_varies_by_nature_is_not_drift() -> None:
     assert (found.word, found.variable) == ("as before", True)
 
 
+def test_a_constant_column_changes_nothing() -> None:
+    # Two directions explain all of it: one of them is watched.
+    still = [np.column_stack([rows(seed)[:, [0, 2]], np.full(4_000, 3.0)]) for seed in (1, 2)]
+    assert judged(*still).word == "as before"
+    still[1][:, 1] = still[1][:, 0]
+    assert judged(*still).word == "drift"
+
+
 @pytest.mark.parametrize(
     ("before", "after", "says"),
     [
