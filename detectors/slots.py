@@ -2,7 +2,8 @@
 
 A slot is (hour, weekday) in the model's own time zone; a holiday counts as a Sunday. A slot that has been seen in fewer
 than ``FULL_WEEKS`` weeks is not believed alone: it shrinks to its hour of any day, and that to the whole
-reference, each by the share of weeks that are missing.
+reference, each by the share of weeks that are missing. An hour at which no window began is like the slot nearest to it:
+windows of a day begin an hour later by the clock in summer than in winter.
 """
 
 from collections.abc import Collection
@@ -103,4 +104,13 @@ class Slots:
         hour = trust_hour * shares(by_hour) + (1 - trust_hour) * shares(total.sum(axis=0))
         trust_slot = np.minimum(weeks / FULL_WEEKS, 1)[:, None]
         expected: Floats = trust_slot * shares(total) + (1 - trust_slot) * np.tile(hour, (7, 1))
-        return expected
+        return expected[_nearest(weeks.reshape(7, 24).any(axis=0))]
+
+
+def _nearest(begun: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """For each slot the nearest in the week, itself or another, of those at whose hour windows began, shape (168,)."""
+    slots = np.arange(SLOTS)
+    known = np.flatnonzero(np.tile(begun, 7)) if begun.any() else slots
+    apart = np.abs(slots[:, None] - known)
+    found: NDArray[np.int64] = known[np.minimum(apart, SLOTS - apart).argmin(axis=1)]
+    return found

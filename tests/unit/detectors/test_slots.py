@@ -68,3 +68,23 @@ def test_what_does_not_fit_is_refused() -> None:
         Slots([[1, 2]], [168], [0])
     with pytest.raises(ValueError, match="one slot"):
         Slots([[1, 2]], [1, 2], [0, 0])
+
+
+def test_days_that_begin_an_hour_later_in_summer_keep_their_weekday() -> None:
+    """Windows of a day from midnight UTC: at 1:00 in Berlin in winter, at 2:00 in summer."""
+    berlin, day = ZoneInfo("Europe/Berlin"), 86_400_000
+    winter = [instant("2026-01-05T00:00:00+00:00") + n * day for n in range(70)]
+    slots = [slot_of(start, berlin) for start in winter]
+    working = np.array(slots) // 24 < 5
+    reference = Slots(np.where(working[:, None], [[8, 2]], [[2, 8]]), slots, [week_of(start) for start in winter])
+    summer = [slot_of(instant("2026-06-01T00:00:00+00:00") + n * day, berlin) for n in range(7)]
+    assert {slot % 24 for slot in slots} == {1}
+    assert {slot % 24 for slot in summer} == {2}
+    assert reference.expected(summer)[:, 0].tolist() == pytest.approx([0.8] * 5 + [0.2] * 2)
+
+
+def test_the_nearest_slot_may_be_of_the_day_beside() -> None:
+    """Windows of a day from midnight in the Berlin of summer: in winter they begin at 23:00 of the day before."""
+    slots, weeks = [24 * weekday for weekday in range(7)] * 8, [week for week in range(8) for _ in range(7)]
+    reference = Slots(np.eye(7)[np.array(slots) // 24], slots, weeks)
+    assert reference.expected([6 * 24 + 23, 23]).argmax(axis=1).tolist() == [0, 1]
