@@ -363,7 +363,7 @@ class TeamSpec(_Strict):
     document can neither hold a secret nor make driftline call an address.
     """
 
-    falseAlarmBudget: Annotated[str, Field(pattern=r"^\d+ per P.+$")] = Field(
+    falseAlarmBudget: Annotated[str, Field(pattern=r"^[0-9]{1,6} per P.+$")] = Field(
         default="1 per P30D", description="how many false pages the team accepts"
     )
     channels: tuple[NamePart, ...] = Field(default=(), description="names of channels that critical incidents go to")
