@@ -76,10 +76,16 @@ def rows(
     slow: bool = False,
     warm: bool = False,
     stuck: bool = False,
+    unsure: bool = False,
 ) -> Day:
-    """Generated rows: ``nulls`` in temp (of ``only`` one origin), ``warm`` or ``stuck``; ``bad`` scores; ``slow``."""
+    """Generated rows: ``nulls`` in temp (of ``only`` one origin), ``warm`` or ``stuck``; ``bad`` scores; ``slow``.
+
+    ``unsure`` scores are near a half, and labels come as often as they say.
+    """
     rng = np.random.default_rng((day + 1000, partition))
     scores = rng.beta(2, 5, ROWS)
+    if unsure:
+        scores = 0.3 + 0.4 * scores
     labels = (rng.random(ROWS) < scores).astype(int)
     temp = rng.normal(10, 3, ROWS)
     if nulls:
@@ -190,6 +196,7 @@ class Faults:
     slow: Sequence[int] = ()
     warm: Sequence[int] = ()
     stuck: Sequence[int] = ()
+    unsure: Sequence[int] = ()
 
 
 @dataclass
@@ -234,6 +241,7 @@ class Aggregator:
             slow=day in faults.slow,
             warm=day in faults.warm,
             stuck=day in faults.stuck,
+            unsure=day in faults.unsure,
         )
 
     def _predict(self, day: int, part: slice) -> None:

@@ -103,7 +103,8 @@ def _condition(held: Held, alarm: Alarm) -> Condition:
         case "loss":
             return _loss(held, alarm, limit)
         case "estimate":
-            numbers, told = ("accuracy", alarm.number, limit), alarm_words.estimated(alarm)
+            # Error rates are watched, of which more is worse; what is stored of windows is the accuracy.
+            numbers, told = ("accuracy", 1 - alarm.number, 1 - limit), alarm_words.estimated(alarm)
             return _of_version(alarm, "estimate", numbers, told)
         case "latency":
             numbers, told = ("p99", exp(alarm.number), exp(limit)), alarm_words.slower(alarm)

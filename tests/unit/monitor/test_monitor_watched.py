@@ -82,6 +82,18 @@ def test_what_goes_wrong_is_what_pages(reference: Reference, faults: world.Fault
     assert len(opened) == 1
 
 
+def test_an_estimate_that_pages_tells_the_accuracy_that_is_stored(reference: Reference) -> None:
+    found, _ = reports(reference, world.Faults(unsure=range(8, DAYS)))
+    last = found[-1].incident
+    assert last is not None
+    (estimate,) = [condition for condition in last.conditions if condition.kind == "estimate"]
+    assert (estimate.metric, estimate.since) == ("accuracy", world.START + 8 * world.DAY)
+    # Usually some three quarters of the answers are right; of scores about .41, three fifths.
+    assert estimate.value == pytest.approx(0.59, abs=0.03)
+    assert estimate.value < estimate.limit < 0.75
+    assert f"expected to be wrong in {1 - estimate.value:.2%} of" in estimate.text
+
+
 def test_an_estimate_that_labels_contradict_gives_its_weight_to_them(reference: Reference) -> None:
     before, _ = reports(reference)
     after, monitor = reports(reference, world.Faults(bad=range(8, DAYS)))
