@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from math import isfinite, log
 from typing import NamedTuple
 
+from schemas.tasks import Loss
+
 KS_EFFECT = 0.02
 """Of a number's distribution: share of rows that moved, about 0.05 standard deviations of a normal feature."""
 
@@ -22,9 +24,13 @@ LATENCY_EFFECT = log(1.2)
 _LOSS_ABSOLUTE, _LOSS_RELATIVE = 0.005, 0.05
 
 
-def loss_effect(reference: float) -> float:
-    """Of a labelled loss or error rate: half a point (0.005), or 5% of the reference's mean if that is more."""
-    return max(_LOSS_ABSOLUTE, _LOSS_RELATIVE * abs(reference))
+def loss_effect(reference: float, loss: Loss = "log_loss") -> float:
+    """Of a labelled loss or error rate: half a point (0.005), or 5% of the reference's mean if that is more.
+
+    A mean absolute error (``mae``) has the unit of its labels, of which half a hundredth may be much or nothing: 5%.
+    """
+    relative = _LOSS_RELATIVE * abs(reference)
+    return relative if loss == "mae" and relative > 0 else max(_LOSS_ABSOLUTE, relative)
 
 
 class Ranked(NamedTuple):

@@ -89,7 +89,7 @@ def watch(
     windows = Windows.of(windowed.starts, spec.grid().offset, spec.reference.timezone, spec.reference.holidays)
     scored = bool((found.score_bins >= 0).any())
     calibrated = estimate.calibrate(found.pairs) if spec.task == "binary" else None
-    makers = [partial(_loss, spec, windows, labelled, found.losses)]
+    makers = [partial(_loss, spec, windows, labelled, found)]
     if calibrated is not None:
         makers.append(partial(_estimate, windows, _by_window(windowed, found.score_bins, SCORE_BINS), calibrated))
     if scored:
@@ -107,15 +107,15 @@ def watch(
     return watched, None
 
 
-def _loss(spec: ModelSpec, windows: Windows, labelled: Losses, losses: Floats, *, streams: int) -> Watch:
-    known = losses[~np.isnan(losses)]
+def _loss(spec: ModelSpec, windows: Windows, labelled: Losses, found: Answers, *, streams: int) -> Watch:
+    known = found.losses[~np.isnan(found.losses)]
     usual = float(known.mean()) if len(known) else 0.0
     return of_values(
         "loss",
         labelled.means,
         labelled.rows,
         windows.calendar.days[labelled.windows],
-        effect=effects.loss_effect(usual),
+        effect=effects.loss_effect(usual, found.loss),
         design_effect=_design_effect(labelled.means, labelled.rows, float(known.var()) if len(known) else 0.0),
         streams=streams,
         counted=f"windows count that have {spec.alerts.min_rows} labels (alerts.min_rows), and labels for "

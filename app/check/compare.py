@@ -292,7 +292,7 @@ def _loss(
     known = ~np.isnan(was.losses)
     losses, ids = was.losses[known], blocks.ids[known]
     band = leave_one_out_band(_means(losses, ids))
-    minimum = loss_effect(float(losses.mean())) if len(losses) else 0.0
+    minimum = loss_effect(float(losses.mean()), was.loss) if len(losses) else 0.0
     found = two_samples.worse(
         losses,
         ids,

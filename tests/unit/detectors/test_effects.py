@@ -10,6 +10,8 @@ from detectors.effects import Ranked, loss_effect, ranking
 def test_least_loss() -> None:
     assert loss_effect(0.05) == 0.005
     assert loss_effect(0.4) == pytest.approx(0.02)
+    assert loss_effect(0.05, "mae") == pytest.approx(0.0025), "in the label's own unit .005 may be much"
+    assert loss_effect(0.0, "mae") > 0, "without one every difference pages"
 
 
 def test_features_are_ranked_by_effect_times_importance() -> None:
