@@ -129,7 +129,7 @@ def of_counted(warehouse: Warehouse, model: Model, start: int, end: int, decided
 def make(owner: Owner, model: Model, built: Built, *, start: int | None = None, pages: float = 1.0) -> Applied:
     """Make it the reference of a model: a generation, and the audit row that says where it is from.
 
-    The same rows again change nothing.
+    The same file again changes nothing; of the same time, labels may have matured since.
 
     Args:
         owner: applies the generation.
