@@ -150,7 +150,7 @@ class StreamReport(Struct, frozen=True):
         version: whose it is; empty of a feature, or before anything was observed.
         evidence: what speaks for a change, >= 0; it pages at ``threshold``.
         threshold: A / weight, raised where the reference shows dependence; None: it never pages.
-        claim: that may be made of its false pages, ``reason`` why it is not the best one.
+        claim: that may be made of its false pages, ``reason`` why it is not the best one, or why it rests.
         latched: it has paged, and is silent until the incident is resolved or the reference is another.
     """
 

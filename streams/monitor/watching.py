@@ -56,12 +56,13 @@ def advance(before: Mapping[str, Watched], promises: Iterable[Promise], seen: Ma
         if not isfinite(promise.threshold):
             streams.append(StreamReport(stream, "", 0.0, None, promise.claim, promise.reason))
             continue
-        observed, entry = seen.get(stream), before.get(stream)
+        observed, entry, rests = seen.get(stream), before.get(stream), ""
         if entry is None or entry.watch != promise.calibration:
             entry = _fresh(promise, observed.version if observed else "")
         if observed is not None and observed.version != entry.version:
             if stream in OF_ITS_VERSION and entry.version:
                 entry = _fresh(promise, entry.version)
+                rests = f"rests: version {observed.version} serves, and what is usual is of version {entry.version}"
                 observed = None
             else:
                 entry = _fresh(promise, observed.version)
@@ -73,7 +74,7 @@ def advance(before: Mapping[str, Watched], promises: Iterable[Promise], seen: Ma
         elif entry.paged is not None:
             unknown.append(stream)
         watched[stream] = entry
-        streams.append(_report(entry, promise))
+        streams.append(_report(entry, promise, rests))
     return Stepped(watched, tuple(active), tuple(unknown), streams)
 
 
@@ -113,7 +114,7 @@ def _holds(promise: Promise, observed: Observed) -> bool:
     return bool(watch.factors(promise.watch, observed.value, observed.window).max() > 1)
 
 
-def _report(entry: Watched, promise: Promise) -> StreamReport:
+def _report(entry: Watched, promise: Promise, rests: str) -> StreamReport:
     paged = entry.paged
     kept = promise.claim == "within budget on held-out reference"
     return StreamReport(
@@ -122,6 +123,6 @@ def _report(entry: Watched, promise: Promise) -> StreamReport:
         evidence=paged.evidence if paged else Evidence.from_dict(entry.evidence).value,
         threshold=promise.threshold,
         claim=promise.claim,
-        reason="" if kept else promise.reason,
+        reason=rests or ("" if kept else promise.reason),
         latched=paged is not None,
     )

@@ -1,0 +1,49 @@
+"""One tick's observations of a stream: what another version does to what was gathered."""
+
+import monitor_world as world
+import pytest
+from msgspec.structs import replace
+
+from schemas.lifecycle import Claim, StreamReport
+from schemas.models import Watch
+from streams.monitor.observing import Observed
+from streams.monitor.promises import Promise
+from streams.monitor.state import Watched
+from streams.monitor.watching import advance
+
+LOSS, TEMP = world.calibrated().watched
+KEPT: Claim = "within budget on held-out reference"
+
+
+def windows(watch: Watch, *seen: Observed) -> tuple[Watched, StreamReport]:
+    """Where a stream stands after these observations, one a window; it pages at a million."""
+    promise = Promise("calibration", watch, 1e6, KEPT, "")
+    watched: dict[str, Watched] = {}
+    for observed in seen:
+        watched, _, _, (report,) = advance(watched, [promise], {watch.stream: observed})
+    return watched[watch.stream], report
+
+
+def worse(window: int, version: str) -> Observed:
+    return Observed(window, version, 2 * LOSS.usual, 160)
+
+
+def test_another_version_begins_the_loss_anew() -> None:
+    before, _ = windows(LOSS, worse(1, "1"), worse(2, "1"), worse(3, "1"))
+    after, report = windows(LOSS, worse(1, "1"), worse(2, "1"), worse(3, "1"), worse(4, "2"))
+    alone, _ = windows(LOSS, worse(4, "2"))
+    assert (before.version, before.evidence["n"]) == ("1", 3)
+    assert after == alone
+    assert (report.version, report.reason) == ("2", "")
+
+
+@pytest.mark.parametrize("stream", ["score", "estimate", "prediction"])
+def test_what_is_usual_of_one_version_rests_while_another_serves_and_says_so(stream: str) -> None:
+    watch = replace(TEMP, stream=stream)
+    counts = tuple(round(1e4 * share) for share in TEMP.shares[::-1])
+    first, second = Observed(1, "1", counts, 160), Observed(2, "2", counts, 160)
+    entry, report = windows(watch, first, second)
+    assert (entry.version, entry.evidence["n"], report.evidence) == ("1", 0, 0.0)
+    assert report.reason == "rests: version 2 serves, and what is usual is of version 1"
+    entry, report = windows(watch, first, second, first._replace(window=3))
+    assert (entry.version, entry.evidence["n"], report.reason) == ("1", 1, "")
