@@ -104,7 +104,8 @@ class Slots:
         hour = trust_hour * shares(by_hour) + (1 - trust_hour) * shares(total.sum(axis=0))
         trust_slot = np.minimum(weeks / FULL_WEEKS, 1)[:, None]
         expected: Floats = trust_slot * shares(total) + (1 - trust_slot) * np.tile(hour, (7, 1))
-        return expected[_nearest(weeks.reshape(7, 24).any(axis=0))]
+        begun: NDArray[np.bool_] = weeks.reshape(7, 24).sum(axis=0) > 0
+        return expected[_nearest(begun)]
 
 
 def _nearest(begun: NDArray[np.bool_]) -> NDArray[np.int64]:

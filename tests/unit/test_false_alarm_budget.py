@@ -14,7 +14,9 @@ def test_it_is_a_number_of_pages_in_thirty_days(written: str, pages: float) -> N
     assert TeamSpec(falseAlarmBudget=written).pages == pytest.approx(pages)
 
 
-@pytest.mark.parametrize("written", ["1 per month", "1 per P0D", "1 per P-3D", "-1 per P30D", "1 per PxD", f"1{'0' * 400} per P30D"])
+@pytest.mark.parametrize(
+    "written", ["1 per month", "1 per P0D", "1 per P-3D", "-1 per P30D", "1 per PxD", f"1{'0' * 400} per P30D"]
+)
 def test_what_is_no_number_per_time_is_refused(written: str) -> None:
     with pytest.raises(ValidationError, match="falseAlarmBudget"):
         TeamSpec(falseAlarmBudget=written)
