@@ -91,8 +91,9 @@ def _answers(held: Held, generation: Generation, window: int, serving: str) -> I
 
 def _tells(watch: Watch, generation: Generation, seen: Observed) -> bool:
     """Whether a window has rows enough, independent ones too, and not so few that its noise is another than usual."""
-    least = max(quality.MIN_ROWS, generation.spec.alerts.min_rows, LEAST_SHARE * watch.rows)
-    if seen.n < least:
+    least = max(generation.spec.alerts.min_rows, LEAST_SHARE * watch.rows)
+    # The loss is calibrated on windows of ``alerts.min_rows`` labels, all else on windows of so many rows.
+    if seen.n < (least if watch.stream == "loss" else max(least, quality.MIN_ROWS)):
         return False
     if isinstance(seen.value, tuple):
         bins = len(watch.slots.shares[0]) if watch.slots else len(watch.shares)

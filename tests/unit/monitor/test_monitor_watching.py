@@ -4,9 +4,11 @@ import monitor_world as world
 import pytest
 from msgspec.structs import replace
 
-from schemas.lifecycle import Claim, StreamReport
+from schemas.lifecycle import Claim, PerformanceWindow, StreamReport
 from schemas.models import Watch
-from streams.monitor.observing import Observed
+from schemas.spec import AlertSpec
+from streams.monitor.generations import Generation
+from streams.monitor.observing import Observed, matured
 from streams.monitor.promises import Promise
 from streams.monitor.state import Watched
 from streams.monitor.watching import advance
@@ -47,3 +49,15 @@ def test_what_is_usual_of_one_version_rests_while_another_serves_and_says_so(str
     assert report.reason == "rests: version 2 serves, and what is usual is of version 1"
     entry, report = windows(watch, first, second, first._replace(window=3))
     assert (entry.version, entry.evidence["n"], report.reason) == ("1", 1, "")
+
+
+@pytest.mark.parametrize(("labels", "told"), [(60, True), (30, True), (29, False)])
+def test_a_window_with_the_labels_that_a_test_asks_for_is_an_observation(labels: int, told: bool) -> None:
+    """The reference's own windows had no more, and the band calls nobody where evidence does."""
+    reference = replace(world.calibrated(), watched=[replace(LOSS, rows=60.0)])
+    generation = Generation.of(world.record(of=reference, alerts=AlertSpec(min_rows=30)))
+    window = PerformanceWindow(
+        version="1", window_start=1, n=labels, predictions=labels, coverage=1.0, metric="log_loss", loss=0.9,
+        metrics={}, low=0.1, high=0.5, verdict="outside" if labels >= 30 else "insufficient",
+    )  # fmt: skip
+    assert matured(generation, window) == ({"loss": Observed(1, "1", 0.9, labels)} if told else {})
