@@ -11,6 +11,7 @@ from streams.monitor.context import Moved, Parts
 from streams.monitor.generations import Generation
 from streams.monitor.observing import Observed
 from streams.monitor.state import Paged
+from streams.monitor.watching import MOST_CHANGES
 from streams.monitor.words import Measure, count, took, when, where
 
 CHOSEN = "descriptive: these windows were chosen by what they showed"
@@ -133,9 +134,11 @@ def _since(alarm: Alarm, measure: Measure) -> str:
         return f" ({CHOSEN})"
     found = confidence_sequence(changes, spread, descriptive=True)
     low, mean, high = (measure(max(0.0, usual + change)) for change in (found.low, found.mean, found.high))
+    which = f"{count(found.n, 'window')} from {when(alarm.paged.since)}"
+    if found.n > MOST_CHANGES:  # older ones are forgotten
+        which = f"last {found.n} windows"
     return (
-        f"; {mean} on average over the {count(found.n, 'window')} from {when(alarm.paged.since)} that led to the page "
-        f"(95% confidence sequence {low} to {high}, {CHOSEN})"
+        f"; {mean} on average over the {which} that led to the page (95% confidence sequence {low} to {high}, {CHOSEN})"
     )
 
 

@@ -7,11 +7,14 @@ from msgspec.structs import replace
 from schemas.lifecycle import Claim, PerformanceWindow, StreamReport
 from schemas.models import Watch
 from schemas.spec import AlertSpec
+from streams.monitor.alarm_words import Alarm, Furthest
+from streams.monitor.alarm_words import worse as told_worse
 from streams.monitor.generations import Generation
 from streams.monitor.observing import Observed, matured
 from streams.monitor.promises import Promise
 from streams.monitor.state import Watched
-from streams.monitor.watching import advance
+from streams.monitor.watching import MOST_CHANGES, advance
+from streams.monitor.words import Measure
 
 LOSS, TEMP = world.calibrated().watched
 KEPT: Claim = "within budget on held-out reference"
@@ -61,3 +64,21 @@ def test_a_window_with_the_labels_that_a_test_asks_for_is_an_observation(labels:
         metrics={}, low=0.1, high=0.5, verdict="outside" if labels >= 30 else "insufficient",
     )  # fmt: skip
     assert matured(generation, window) == ({"loss": Observed(1, "1", 0.9, labels)} if told else {})
+
+
+@pytest.mark.parametrize(
+    ("lasted", "which"),
+    [(MOST_CHANGES, f"the {MOST_CHANGES} windows from 1970-01-01"), (200, f"the last {MOST_CHANGES + 1} windows that")],
+)
+def test_the_words_of_a_long_run_tell_of_the_windows_that_are_remembered(lasted: int, which: str) -> None:
+    generation = Generation.of(world.record(of=world.calibrated()))
+    factor = 1.01  # of every component, so that it takes long
+    scales = [replace(scale, means=[1 / factor] * 2) for scale in LOSS.scales]
+    entry, _ = windows(replace(LOSS, scales=scales), *(worse(window, "1") for window in range(1, lasted)))
+    promise = Promise("calibration", replace(LOSS, scales=scales), 1.0, KEPT, "")
+    paged = advance({"loss": entry}, [promise], {"loss": worse(lasted, "1")}).watched["loss"].paged
+    assert paged is not None
+    assert paged.since == 1
+    alarm = Alarm(generation, LOSS, paged, worse(lasted, "1"), Furthest("change", 1.0, 0.1), 1.0)
+    _, text = told_worse(alarm, Measure.of(generation.spec, "log_loss"))
+    assert which in text
