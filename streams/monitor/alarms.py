@@ -15,6 +15,7 @@ from streams.monitor.alarm_words import Alarm, Furthest
 from streams.monitor.conditions import Findings, loss_key
 from streams.monitor.generations import Generation
 from streams.monitor.held import Held
+from streams.monitor.labelled import band
 from streams.monitor.observing import Observed
 from streams.monitor.promises import promised, worst
 from streams.monitor.state import Watched
@@ -27,7 +28,7 @@ class Weighed(NamedTuple):
         watched: stream -> what it has shown, after the tick.
         found: conditions of the streams that have paged.
         streams: where each stands, for the report.
-        claim: the worst of those that may page.
+        claim: the worst of those that may page, the band of the labelled loss among them where it does.
         of_loss: whether the labelled loss pages by evidence; else the reference is too small for it.
     """
 
@@ -73,6 +74,8 @@ def weigh(
         if paged is not None:
             furthest = _furthest(promise.watch, seen[stream])
             conditions.append(_condition(held, Alarm(owner, promise.watch, paged, seen[stream], furthest, pages)))
+    of_loss = pages == 0 or any(p.watch.stream == "loss" and isfinite(p.threshold) for p in promises)
+    by_band = not of_loss and tested.spec.alerts.labelled_loss and band(tested) is not None
     return Weighed(
         watched=stepped.watched,
         found=Findings(
@@ -80,8 +83,8 @@ def weigh(
             frozenset(_key(stream, stepped.watched[stream].version) for stream in stepped.unknown),
         ),
         streams=stepped.streams,
-        claim=worst(promises),
-        of_loss=pages == 0 or any(p.watch.stream == "loss" and isfinite(p.threshold) for p in promises),
+        claim="not enough data" if by_band else worst(promises),
+        of_loss=of_loss,
     )
 
 

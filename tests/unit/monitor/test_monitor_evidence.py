@@ -178,14 +178,19 @@ def test_a_larger_budget_pages_sooner_and_none_never() -> None:
     assert {report.claim for report in reports} == {"not enough data"}
 
 
-def test_where_a_reference_is_too_small_for_evidence_the_band_pages_and_nothing_is_claimed() -> None:
-    watched = [replace(watch, scales=[], insufficient="the reference has 10 windows") for watch in REFERENCE.watched]
+@pytest.mark.parametrize("known", [[], ["feature.temp"]])
+def test_where_a_reference_is_too_small_for_evidence_the_band_pages_and_nothing_is_claimed(known: list[str]) -> None:
+    """Also where other streams could claim: the band pages beside them, outside of any budget."""
+    watched = [
+        watch if watch.stream in known else replace(watch, scales=[], insufficient="the reference has 10 windows")
+        for watch in REFERENCE.watched
+    ]
     small = record(replace(REFERENCE, watched=watched))
     reports, state = run(world.Faults(bad=range(15, DAYS)), records=[small])
     assert [incident.conditions[0].kind for incident in opened(reports)] == ["labelled_loss"]
     assert {report.claim for report in reports} == {"not enough data"}
     assert stream(reports[-1], "loss").reason == "the reference has 10 windows"
-    assert state.watched == {}
+    assert list(state.watched) == known
 
 
 def test_a_window_without_enough_rows_is_no_observation_and_resolves_nothing() -> None:
