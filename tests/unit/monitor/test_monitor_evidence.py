@@ -161,7 +161,7 @@ def stream_windows(reports: Iterable[Report], since: int) -> int:
     return 1 + sum(not stream(report, "loss").latched for report in reports if report.at >= since)
 
 
-def test_another_version_begins_its_loss_anew() -> None:
+def test_the_loss_is_that_of_the_version_that_served() -> None:
     _, state = run(world.Faults(bad=range(15, DAYS)), versions=("2", "1"))
     assert state.watched["loss"].version == "2"
 
