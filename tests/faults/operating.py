@@ -79,9 +79,9 @@ class Aggregator:
 
 
 def all_counted(world: World) -> bool:
-    """Whether everything that was sent is committed; no answer is no."""
+    """Whether everything that was sent is committed, and perhaps what was sent on; no answer is no."""
     try:
-        return world.past() == 0
+        return world.past() <= 0
     except KafkaException:
         return False
 
