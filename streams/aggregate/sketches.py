@@ -172,6 +172,8 @@ def _features(found: _Found, batches: Sequence[PredictionRows]) -> None:
         codes = np.concatenate([features.codes for features, _ in pieces])
         for number in by_model[layout.key]:
             part, chosen = parts[number], part_of[places] == number
+            if not chosen.any():
+                continue  # read before the generation was published: the layout may not have its features
             if chosen.all():
                 table, groups = _Table(layout, numbers, codes), Groups(group_of[places], part.groups.first)
             else:

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -23,8 +23,11 @@ from aggregate_world import (
 from engine_world import Engine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from schemas.events import SourceTopic
+from schemas.models import ModelRecord
+from schemas.spec import FeatureSpec
 from streams.aggregate.decode import Record
 from streams.aggregate.rows import SIDES
 from warehouse.client import Warehouse
@@ -45,9 +48,9 @@ class NoWarehouse(Warehouse):
 class Partition(Engine):
     """A partition in memory, its records given batch by batch, beside the oracle."""
 
-    def __init__(self) -> None:
-        super().__init__(NoWarehouse(), RECORDS)
-        self.oracle = Oracle(RECORDS)
+    def __init__(self, records: Sequence[ModelRecord] = RECORDS) -> None:
+        super().__init__(NoWarehouse(), records)
+        self.oracle = Oracle(records)
         self.offsets = {"predictions": 0, "outcomes": 0}
 
     def record(self, topic: SourceTopic, value: bytes, log_ts: int) -> Record:
@@ -318,3 +321,28 @@ def test_an_event_belongs_to_the_newest_generation_of_its_window(partition: Part
     generations = {start: number for (_, start, number, view, *_), _ in partition.counted().items() if view == "score"}
     assert generations == {START: 1, START + DAY: 1, START + 2 * DAY: 2}
     partition.check()
+
+
+def test_a_generation_may_bring_a_feature_while_events_read_before_it_wait() -> None:
+    spec = RECORDS[1].parsed()
+    new = FeatureSpec(name="new", kind="number")
+    spec = spec.model_copy(update={"features": (*spec.features, new)})
+    second = replace(RECORDS[1], spec=spec.model_dump(mode="json"), reference=None)
+    partition = Partition(RECORDS[:1])
+    for number, (day, names) in enumerate(((1, []), (3, [second]), (4, []))):
+        for record in names:
+            partition.models.learn(record)
+        features = P["features"] | {"new": number}
+        sent = P | {"prediction_id": f"n{number}", "event_time": f"2013-01-0{day}T12:00:00Z", "features": features}
+        partition.count([partition.record("predictions", body(sent), START + 30 * DAY)], [])
+    partition.sketch()
+    found = {
+        (start, number, name): numbers[:2]
+        for (_, start, number, view, _, segment, name), numbers in partition.counted().items()
+        if view == "feature" and segment == ""
+    }
+    old = ("x", "origin", "wet")
+    expected = {(START, 1, name) for name in old}
+    expected |= {(START + day * DAY, 2, name) for day in (2, 3) for name in (*old, "new")}
+    assert found.keys() == expected
+    assert all(numbers == (1, 0) for (_, _, name), numbers in found.items() if name != "origin")
