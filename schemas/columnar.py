@@ -32,6 +32,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.events import MAX_EVENT_BYTES, SourceTopic
 from schemas.windows import from_ms
@@ -47,6 +48,9 @@ CE_BATCHES: Final[dict[SourceTopic, str]] = {
 
 MAX_ROWS: Final = 10_000
 MAX_COLUMNS: Final = 2_000
+MAX_SPREAD: Final = 64_000_000
+"""Bytes of a batch when each row has its own text and the names of all columns: a dictionary says a text only once."""
+_LITTLE: Final = 1_000_000
 FEATURE, SCORE, SEGMENT = "feature.", "score.", "segment."
 
 Kind = Literal["text", "number", "boolean", "time"]
@@ -94,13 +98,14 @@ class Column(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A readable batch; columns by name, those that are not read left out."""
+    """A readable batch; columns by name, those that are not read left out; ``spread``: see :data:`MAX_SPREAD`."""
 
     topic: SourceTopic
     namespace: str
     model: str
     rows: int
     columns: dict[str, Column]
+    spread: int
 
 
 def is_batch(headers: Headers) -> bool:
@@ -133,6 +138,10 @@ def read(topic: SourceTopic, value: bytes) -> Batch:
         if batch.num_rows > MAX_ROWS:
             raise BadBatch("too_large", _detail("$", f"{batch.num_rows:,} rows", f"at most {MAX_ROWS:,}", _SMALLER))
         batch.validate(full=True)
+        spread = len(value) + _spread(batch, known)
+        if spread > MAX_SPREAD:
+            found = f"{spread:,} bytes when every row has its own text and the names of all columns"
+            raise BadBatch("too_large", _detail("$", found, f"at most {MAX_SPREAD:,}", _SMALLER))
     except BadBatch:
         raise
     # Whatever Arrow, or the look at its messages, makes of bytes that are none: nothing else is called here.
@@ -143,7 +152,7 @@ def read(topic: SourceTopic, value: bytes) -> Batch:
         name: Column(kind, batch.column(place) if ready else _converted(kind, batch.column(place)))
         for name, place, kind, ready in known.columns
     }
-    return Batch(topic, known.namespace, known.model, batch.num_rows, columns)
+    return Batch(topic, known.namespace, known.model, batch.num_rows, columns, spread)
 
 
 def join(batches: Sequence[Batch]) -> Batch:
@@ -155,7 +164,8 @@ def join(batches: Sequence[Batch]) -> Batch:
         name: Column(column.kind, pa.concat_arrays([batch.columns[name].values for batch in batches]))
         for name, column in first.columns.items()
     }
-    return Batch(first.topic, first.namespace, first.model, sum(batch.rows for batch in batches), columns)
+    rows, spread = (sum(getattr(batch, name) for batch in batches) for name in ("rows", "spread"))
+    return Batch(first.topic, first.namespace, first.model, rows, columns, spread)
 
 
 def bodies(batch: Batch, rows: Sequence[int] | None = None) -> list[bytes]:
@@ -230,6 +240,18 @@ def _remember(schema: tuple[SourceTopic, bytes], known: _Known) -> None:
         if len(_checked) >= _MOST_CHECKED:
             _checked.clear()
         _checked[schema] = known
+
+
+def _spread(batch: pa.RecordBatch, known: _Known) -> int:
+    """Bytes of the names, and of texts that are in dictionaries, when every row has its own; more if it is little."""
+    names = batch.num_rows * sum(len(name.encode()) for name, *_ in known.columns)
+    texts = (batch.column(place) for _, place, kind, ready in known.columns if kind == "text" and not ready)
+    coded = [column for column in texts if pa.types.is_dictionary(column.type)]
+    most = names + batch.num_rows * sum(column.dictionary.nbytes for column in coded)
+    if most <= _LITTLE:
+        return int(most)
+    lengths = (pc.binary_length(column.dictionary).take(column.indices) for column in coded)
+    return int(names + sum(pc.sum(each).as_py() or 0 for each in lengths))
 
 
 def _check_messages(value: bytes) -> bytes:

@@ -17,8 +17,9 @@ from schemas.events import SourceTopic
 from streams.aggregate.decode import Record, Refused, batch_of, plain, row_of
 
 Ints = NDArray[np.int64]
-_JOINED = 1_000
-"""Messages whose columns become one: a message has less than a megabyte, and Arrow's texts at most two gigabytes."""
+_JOINED = 256_000_000
+"""Bytes of messages whose columns become one, spread over their rows: a column of texts has two gigabytes at most, and
+JSON needs up to six bytes for one."""
 
 _DOUBTFUL = b""
 """Instead of a value whose headers the fast decoder must not pass over; the record has it."""
@@ -168,11 +169,20 @@ def _joined(batches: Sequence[tuple[int, ColumnarBatch]]) -> list[tuple[Ints, Co
         alike.setdefault((batch.namespace, batch.model, shape), []).append((first, batch))
     found = []
     for of in alike.values():
-        for start in range(0, len(of), _JOINED):
-            places, some = zip(*of[start : start + _JOINED], strict=True)
-            rows = [np.arange(first, first + batch.rows) for first, batch in zip(places, some, strict=True)]
-            found.append((np.concatenate(rows), join(some)))
+        some, spread = list[tuple[int, ColumnarBatch]](), 0
+        for each in of:
+            if some and spread + each[1].spread > _JOINED:
+                found.append(_as_one(some))
+                some, spread = [], 0
+            some.append(each)
+            spread += each[1].spread
+        found.append(_as_one(some))
     return found
+
+
+def _as_one(batches: Sequence[tuple[int, ColumnarBatch]]) -> tuple[Ints, ColumnarBatch]:
+    rows = [np.arange(first, first + batch.rows) for first, batch in batches]
+    return np.concatenate(rows), join([batch for _, batch in batches])
 
 
 def _headers(message: Message) -> list[tuple[str, bytes | None]] | None:

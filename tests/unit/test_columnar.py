@@ -85,6 +85,16 @@ def wrong(**changed: Any) -> bytes:
 
 
 LIST = pa.array([[1]])
+
+
+def spread(rows: int, **columns: int) -> bytes:
+    """Little that is much: columns of one text of so many bytes, once in a dictionary, or so long a name."""
+    kinds = {"prediction_id": DICTIONARY, "event_time": TIME, "version": DICTIONARY}
+    name = "feature." + "n" * columns.pop("name", 1)
+    same = ROW | {column: "x" * size for column, size in columns.items()} | {name: True}
+    return batch_of_rows([same] * rows, kinds | {name: pa.bool_()} | dict.fromkeys(columns, DICTIONARY))
+
+
 ONLY_A_SCHEMA = wrong()[: 8 + int.from_bytes(wrong()[4:8], "little")]
 BAD: list[tuple[str, bytes, str]] = [
     ("undecodable", b"", "$: no message; expected one schema"),
@@ -103,6 +113,8 @@ BAD: list[tuple[str, bytes, str]] = [
     ("invalid", wrong() + wrong(), f"$: {len(wrong())} bytes behind the end; expected one stream"),
     ("too_large", batch_of_rows([ROW] * (MAX_ROWS + 1), KINDS), "$: "),
     ("too_large", b"x" * (MAX_EVENT_BYTES + 1), "$: 500,001 bytes; expected at most 500,000"),
+    ("too_large", spread(10_000, prediction_id=250_000), "$: 2,50"),
+    ("too_large", spread(10_000, name=100_000), "$: 1,00"),
 ]  # fmt: skip
 
 

@@ -263,7 +263,9 @@ def test_batches_and_events_may_alternate() -> None:
     assert engine.state.positions == [4, 0]
 
 
-def test_batches_of_models_that_take_turns_are_their_rows() -> None:
+@pytest.mark.parametrize("joined", [1, 6_000, 256_000_000])
+def test_batches_of_models_that_take_turns_are_their_rows(monkeypatch: pytest.MonkeyPatch, joined: int) -> None:
+    monkeypatch.setattr("streams.aggregate.batch._JOINED", joined)
     messages = []
     for offset in range(12):
         model = ("delay", "binary", "multiclass")[offset % 3]
