@@ -26,11 +26,11 @@ def recall(indexes: Mapping[int, Index], warehouse: Warehouse, newest: int) -> N
     Args:
         indexes: by partition.
         warehouse: where the rows are.
-        newest: so many offsets of each partition and topic are read into memory.
+        newest: so many events of each partition and topic, at most, are read into memory.
     """
     for side, (table, columns) in enumerate(SIDES):
         below = {p: index.committed[side] for p, index in indexes.items() if index.committed[side]}
-        since = {p: max(0, end - newest) for p, end in below.items()}
+        since = _since(table, below, newest, warehouse) if below else {}
         asked = {"owned": list(below), "below": list(below.values()), "since": list(since.values())}
         if any(since.values()):
             _note_older(side, indexes, warehouse, asked)
@@ -44,6 +44,21 @@ def recall(indexes: Mapping[int, Index], warehouse: Warehouse, newest: int) -> N
             )
             for p in below:
                 indexes[p].remember_whole(side, found.filter(pc.equal(found.column("p"), p)))
+
+
+def _since(table: str, below: Mapping[int, int], newest: int, warehouse: Warehouse) -> dict[int, int]:
+    """By partition the offset from which on there are no more than so many events, of which a message may have many."""
+    since = {p: max(0, end - newest) for p, end in below.items()}
+    found = warehouse.rows(
+        "SELECT p, max(at) + 1 FROM ("  # noqa: S608  all parts are ours
+        "SELECT p, at, sum(events) OVER (PARTITION BY p ORDER BY at DESC) AS newer FROM ("
+        # Not how many rows there are: some may have been written again.
+        "SELECT `partition` AS p, `offset` AS at, toUInt64(max(`row`)) + 1 AS events "
+        f"FROM {table} WHERE {_OWNED} AND `offset` < {_BELOW} AND `offset` >= {_SINCE} GROUP BY p, at"
+        ")) WHERE newer > {newest:UInt64} GROUP BY p",
+        {"owned": list(below), "below": list(below.values()), "since": list(since.values()), "newest": newest},
+    )
+    return since | dict(found)
 
 
 def _note_older(side: int, indexes: Mapping[int, Index], warehouse: Warehouse, asked: dict[str, list[int]]) -> None:

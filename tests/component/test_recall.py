@@ -116,3 +116,27 @@ def test_a_row_that_was_written_twice_counts_as_it_was_written_last(warehouse: W
     late = [answer[-1] for answers in said[: len(IDS)] for answer in answers]
     assert late
     assert not any(late)
+
+
+@pytest.mark.parametrize(("newest", "read"), [(5, 0), (10, 10), (25, 20), (99, 90), (100, 100), (1_000, 100)])
+def test_messages_of_many_events_are_read_by_their_events(clickhouse: Client, newest: int, read: int) -> None:
+    """Ten messages of ten events, whose rows were written twice."""
+    stored = Warehouse(clickhouse, patience=30)
+    migrate(stored)
+    names = [f"f{number}" for number in range(100)]
+    sent = [
+        dict(zip(RAW_PREDICTIONS.columns, values, strict=True))
+        | {"row": event, "prediction_id": names[10 * offset + event]}
+        for offset, values in enumerate(list(predictions(0, 1, late=False))[:10])
+        for event in range(10)
+    ]
+    for _ in range(2):
+        stored.insert(RAW_PREDICTIONS, [row(RAW_PREDICTIONS, values) for values in sent])
+    models = Models()
+    models.learn(model_record())
+    index = Index(0, stored, models, 10**6, (10, 0))
+    recall({0: index}, stored, newest)
+    assert len(index.predictions) == read
+    keys = Keys.of([f"default/delay/{name}".encode() for name in names])
+    prefetch({0: index}, {0: lambda: keys}, stored)
+    assert (index.predictions.find(keys) >= 0).all()

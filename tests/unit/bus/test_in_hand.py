@@ -41,7 +41,7 @@ def _five_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_waits_is_one_batch_and_acknowledged_when_it_is_done() -> None:
     async def work() -> None:
         stream: Any = Stream()
-        batches = InHand().together(stream)
+        batches: Any = InHand().together(stream)
         stream.send(1, 2, 3)
         assert await anext(batches) == [1, 2, 3]
         stream.send(*range(4, 11))
