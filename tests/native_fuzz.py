@@ -86,7 +86,7 @@ def count(rng: random.Random) -> None:
     for kernels.INSTALLED in (True, False):
         try:
             numbers = sketch.group_numeric(column, ids, groups, edges, low=0.5)
-            found.append(str([numbers, sketch.group_categorical(codes, ids, groups, bins)]))
+            found.append(str([*numbers, *sketch.group_categorical(codes, ids, groups, bins)]))
         except ValueError as error:
             found.append(str(error))
     assert found[0] == found[1], found
