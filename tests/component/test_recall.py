@@ -134,7 +134,7 @@ def test_messages_of_many_events_are_read_by_their_events(clickhouse: Client, ne
         stored.insert(RAW_PREDICTIONS, [row(RAW_PREDICTIONS, values) for values in sent])
     models = Models()
     models.learn(model_record())
-    index = Index(0, stored, models, 10**6, (10, 0))
+    index = Index(models, 10**6, (10, 0))
     recall({0: index}, stored, newest)
     assert len(index.predictions) == read
     keys = Keys.of([f"default/delay/{name}".encode() for name in names])
