@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from detectors import calibration, effects, estimate, held_out, quality
 from detectors import watch as reading
 from detectors.distances import bin_positions
-from detectors.sketch import SCORE_BINS, group_latency
+from detectors.sketch import LATENCY_EDGES, SCORE_BINS, group_latency
 from detectors.stream import Measure
 from detectors.verdict import Insufficient
 from detectors.watching import Windows, of_counts, of_values
@@ -147,7 +147,7 @@ def _latency(windows: Windows, windowed: Windowed, latency: Floats, *, streams: 
     sketches = group_latency(latency, windowed.ids, windows.n)
     full = [window for window, sketch in enumerate(sketches) if sketch.n - sketch.nulls >= quality.MIN_ROWS]
     values = [value for value in (reading.log_p99(sketches[window]) for window in full) if value is not None]
-    counts = np.array([sketches[window].counts for window in full], np.int64).reshape(len(full), -1)
+    counts = np.array([sketches[window].counts for window in full], np.int64).reshape(len(full), len(LATENCY_EDGES) + 1)
     days = windows.calendar.days[full]
     return of_values(
         "latency",

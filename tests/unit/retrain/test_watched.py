@@ -234,6 +234,13 @@ def test_a_dropped_feature_is_watched_no_more(whole: Reference) -> None:
     ]
 
 
+def test_windows_of_few_rows_are_said_to_be_too_few_whatever_the_stream(columns: dict[str, Any]) -> None:
+    """Ten rows an hour: not one window is full."""
+    made = binary(columns, np.flatnonzero(np.arange(N) % HOURLY < 10))
+    assert {one.stream for one in made.watched} >= {"score", "latency", "feature.steady"}
+    assert all(one.insufficient for one in made.watched)
+
+
 def test_a_record_of_fifty_seasonal_features_fits_into_a_message(columns: dict[str, Any]) -> None:
     names = [f"f{index}" for index in range(50)]
     of = ModelSpec.model_validate(
