@@ -63,7 +63,7 @@ bench: venv ## Speed, latency, memory and recovery beside other frameworks: benc
 fuzz: venv ## The native decoder under sanitizers, on damaged events, beside the careful one (ARGS="--seconds 600")
 	$(BIN)/python tests/native_fuzz.py $(ARGS)
 
-scoreboard: venv ## False pages a month with delays, beside others: docs/scoreboard.md (about 15 minutes; FULL=1: hours)
+scoreboard: venv ## False pages a month with delays, beside others: docs/scoreboard.md (about 5 minutes; FULL=1: hours)
 	$(BIN)/python -m benchmarks.scoreboard $(if $(FULL),--full) $(ARGS)
 
 check: venv ## ruff, mypy --strict, the layers of imports
