@@ -59,21 +59,26 @@ class Shown:
     reason: str
 
 
-def of_rows(spec: ModelSpec, rows: Predictions) -> Reference:
+def of_rows(spec: ModelSpec, rows: Predictions, first: int | None = None) -> Reference:
     """The reference that rows of a table make.
+
+    Args:
+        spec: of the model.
+        rows: of the table.
+        first: so many of them, from the beginning; None: all.
 
     Raises:
         ValueError: the rows do not say what the spec needs.
     """
     return build_reference(
         spec,
-        event_time=rows.event_time,
-        features=rows.features,
-        segments=rows.segments,
-        prediction=rows.prediction,
-        scores=rows.scores,
-        label=rows.label,
-        latency_ms=rows.latency_ms,
+        event_time=rows.event_time[:first],
+        features={name: column.slice(0, first) for name, column in rows.features.items()},
+        segments={name: column.slice(0, first) for name, column in rows.segments.items()},
+        prediction=None if rows.prediction is None else rows.prediction.slice(0, first),
+        scores={name: column.slice(0, first) for name, column in rows.scores.items()},
+        label=None if rows.label is None else rows.label.slice(0, first),
+        latency_ms=None if rows.latency_ms is None else rows.latency_ms.slice(0, first),
     )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from msgspec.structs import replace as changed
 
+from app.reference import of_rows
 from app.replay.events import Labels, labels
-from app.replay.reference import build
 from app.table import Predictions, TableError
 from schemas.ids import content_id
 from schemas.models import ModelRecord, Reference
@@ -73,13 +73,13 @@ def plan(document: Model, table: Predictions, own: Predictions | None, *, path: 
     namespace, model = document.metadata.namespace, document.metadata.name
     record = ModelRecord(namespace, model, 0, 0, spec.model_dump(mode="json"), None, "")
     if own is not None:
-        reference, start, where = build(spec, own, len(own)), first, f"{len(own):,} rows of the reference table"
+        reference, start, where = of_rows(spec, own), first, f"{len(own):,} rows of the reference table"
         records: tuple[ModelRecord, ...] = (changed(record, reference=reference),)
     else:
         rows, start = collected(table, document.spec)
         if rows == len(table):
             raise TableError(_nothing_left(path, table, document.spec))
-        reference, where = build(spec, table, rows), f"the table's first {rows:,} rows"
+        reference, where = of_rows(spec, table, rows), f"the table's first {rows:,} rows"
         cause = content_id("replay", namespace, model)
         records = record, record.next(reference=reference, effective_from=start, cause_id=cause)
     return Plan(
