@@ -192,6 +192,18 @@ def analysts(clickhouse_url: str) -> Iterator[Client]:
 
 
 @pytest.fixture
+def owned(kafka: str, clickhouse_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """An installation as a model's owner has it (``owner_world.Owned``), of the test's name."""
+    from owner_world import Owned
+
+    made = Owned(kafka, clickhouse_url, tmp_path, request.node.name)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
 def make_world(
     kafka: str,
     clickhouse_url: str,

@@ -1,7 +1,6 @@
 """A model that is trained elsewhere gets its reference from its first rows, once, whoever is killed; or from a file."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +28,6 @@ spec:
   retraining: {enabled: false}
 """
 ROWS = 40
-
-
-@pytest.fixture
-def owned(kafka: str, clickhouse_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Owned]:
-    made = Owned(kafka, clickhouse_url, tmp_path, request.node.name)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def day(number: int) -> list[tuple[str, int, dict[str, object]]]:

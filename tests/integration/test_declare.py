@@ -2,11 +2,8 @@
 
 import json
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from owner_world import DAY, T0, Owned, send
 
@@ -39,15 +36,6 @@ SMALL = "warning: alerts.min_rows is 10, but features are judged in windows of 1
 def news(said: str) -> list[str]:
     """What was said, but for the warning about small windows, which is always there."""
     return [line for line in said.splitlines() if SMALL not in line]
-
-
-@pytest.fixture
-def owned(kafka: str, clickhouse_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Owned]:
-    made = Owned(kafka, clickhouse_url, tmp_path, request.node.name)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def events(day: int, half: int, *kinds: str, rows: int = 40) -> list[tuple[str, int, dict[str, Any]]]:

@@ -1,14 +1,12 @@
 """``driftline reference build`` and ``show`` on real Kafka, from counted rows and from a file; what it says is kept."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 from owner_world import DAY, T0, Owned, send
 
 from bus.generations import read_declared
@@ -29,15 +27,6 @@ spec:
   retraining: {enabled: false}
 """
 DAYS, ROWS = 30, 110
-
-
-@pytest.fixture
-def owned(kafka: str, clickhouse_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Owned]:
-    made = Owned(kafka, clickhouse_url, tmp_path, request.node.name)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def day(number: int) -> list[tuple[str, int, dict[str, Any]]]:
