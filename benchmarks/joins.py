@@ -1,8 +1,8 @@
 """Outcomes that find their predictions, in memory or in ClickHouse.
 
-The table of predictions is filled by ClickHouse itself, as if stage 1 had counted as many events and lost its memory of
-all else: the group's committed offsets lie behind them, at checkpoint 0. The topic of predictions has records up to
-there, which nobody reads.
+The table of predictions is filled by ClickHouse itself, as if stage 1 had counted as many events, in batches of
+thousands, and lost its memory of all else: the group's committed offsets lie behind them, at checkpoint 0. The topic of
+predictions has records up to there, which nobody reads.
 """
 
 from pathlib import Path
@@ -24,18 +24,19 @@ DAYS = 30
 _FILL = """
 INSERT INTO raw_predictions (
     namespace, model, prediction_id, version, `partition`, `offset`, log_ts, event_time, role, prediction, score,
-    scores, features, segments, latency_ms, verdict, generation, seq, ttl_days)
+    scores, features, segments, latency_ms, verdict, generation, seq, ttl_days, `row`)
 SELECT
     {namespace:String} AS namespace, {model:String} AS model, lower(hex(sipHash128(number))) AS prediction_id,
     '7' AS version,
     kafkaMurmurHash(concat(namespace, '/', model, '/', prediction_id)) % {partitions:UInt32} AS `partition`,
-    intDiv(number, {partitions:UInt32}) AS `offset`,
+    intDiv(number, {partitions:UInt32} * {rows:UInt32}) AS `offset`,
     event_time AS log_ts,
     fromUnixTimestamp64Milli({start:Int64} + intDiv(number * {span:Int64}, {events:Int64}), 'UTC') AS event_time,
     'champion' AS role, {positive:String} AS prediction, (number % 1000) / 1024 AS score,
     concat('{"', {positive:String}, '":', toString(score), '}') AS scores, '{}' AS features,
     concat('{"land":"', ['DE', 'ES', 'FR', 'IT'][number % 4 + 1], '"}') AS segments, 1 AS latency_ms,
-    'counted' AS verdict, 1 AS generation, 1 AS seq, 90 AS ttl_days
+    'counted' AS verdict, 1 AS generation, 1 AS seq, 90 AS ttl_days,
+    intDiv(number, {partitions:UInt32}) % {rows:UInt32} AS `row`
 FROM numbers({first:UInt64}, {count:UInt64})
 """
 # 7919 is a prime: outcomes come in an order that has nothing to do with that of the predictions.
@@ -44,6 +45,9 @@ SELECT n % 3 = 0 AS positive, lower(hex(sipHash128(n))) AS prediction_id
 FROM (SELECT toUInt64(number * 7919 % {predictions:UInt64}) AS n FROM numbers({first:UInt64}, {count:UInt64}))
 """
 _POSITIVE = f"SELECT sum(positive) FROM ({_CHOSEN})"  # noqa: S608  both are ours
+_ROWS = 10_000
+"""Predictions of each partition that have one offset."""
+
 _CHUNK = 2_000_000
 _IDS = 100_000
 
@@ -86,7 +90,7 @@ def measure(
 
 def _behind(predictions: int) -> int:
     """The offset behind the last prediction of each partition."""
-    return predictions // PARTITIONS + 1
+    return predictions // (PARTITIONS * _ROWS) + 1
 
 
 def _fill_table(running: World, shape: Shape, predictions: int) -> None:
@@ -97,7 +101,7 @@ def _fill_table(running: World, shape: Shape, predictions: int) -> None:
             parameters={
                 "namespace": NAMESPACE, "model": shape.name, "partitions": PARTITIONS, "start": START,
                 "span": DAYS * DAY_MS, "events": predictions, "positive": POSITIVE, "first": first,
-                "count": min(_CHUNK, predictions - first),
+                "count": min(_CHUNK, predictions - first), "rows": _ROWS,
             },
         )  # fmt: skip
     # As a table is whose days are past: merged.
@@ -105,15 +109,11 @@ def _fill_table(running: World, shape: Shape, predictions: int) -> None:
 
 
 def _fill_predictions(running: World, predictions: int) -> None:
-    """Records up to the committed offsets; they are small, and compressed."""
-    config = {"compression.type": "zstd", "queue.buffering.max.messages": 1_000_000, "linger.ms": 50}
-    producer = Producer(running.settings.producer(**config))
-    topic = running.settings.topic("predictions")
-    for n in range(_behind(predictions)):
+    """Records up to the committed offsets; there is nothing in them."""
+    producer = Producer(running.settings.producer())
+    for _ in range(_behind(predictions)):
         for place in range(PARTITIONS):
-            send(producer, topic, b"", b"", place)
-        if n % 10_000 == 0:
-            producer.poll(0)
+            send(producer, running.settings.topic("predictions"), b"", b"", place)
     producer.flush()
 
 

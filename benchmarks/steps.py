@@ -98,9 +98,10 @@ def _count(
     for messages in rounds:
         work = Work()
         with step("batch"):
-            batches = [Batch.of_messages("predictions", messages, {0: states[0].positions[0]})]
+            batches = list(Batch.of_messages("predictions", messages, {0: states[0].positions[0]}))
         with step("judge"):
-            judge.judge(batches, states, work, 0.0)
+            for batch in batches:
+                judge.judge([batch], states, work, 0.0)
         with step("sketch"):
             counted = sketch(work, models)
         with step("raw rows"):

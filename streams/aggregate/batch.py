@@ -1,7 +1,6 @@
 """What was consumed of a topic, by column, partition after partition, the rows of columnar messages one by one."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import itemgetter
@@ -21,6 +20,10 @@ _JOINED = 256_000_000
 """Bytes of messages whose columns become one, spread over their rows: a column of texts has two gigabytes at most, and
 JSON needs up to six bytes for one."""
 
+_PORTION_ROWS, _PORTION_SPREAD = 250_000, 64_000_000
+"""Rows of messages of many events, and their bytes spread over their rows, that are unfolded at once at most: a few
+kilobytes may mean ten thousand rows of a long text, and thousands of such messages are consumed together."""
+
 _DOUBTFUL = b""
 """Instead of a value whose headers the fast decoder must not pass over; the record has it."""
 
@@ -36,7 +39,8 @@ class Batch:
         log_ts: the broker's timestamp of each record, in milliseconds.
         values: what the fast decoder may read, empty where the careful one must.
         record: the whole record, by its place here.
-        size: bytes of all values, those that only the careful decoder reads too.
+        size: bytes of all values, those that only the careful decoder reads too; of a message of many events, spread
+            over its rows (see ``schemas.columnar.MAX_SPREAD``).
         row: of each record in its message.
         columnar: messages of many events, those of one model and shape together, with the places of their rows; a
             record of their own is each row.
@@ -60,8 +64,8 @@ class Batch:
 
     @classmethod
     def of_records(cls, topic: SourceTopic, records: Sequence[Record]) -> "Batch":
-        """Records that are in order already."""
-        return cls(
+        """Records that are in order already, however many."""
+        whole = cls(
             topic,
             np.array([record.partition for record in records], np.int64),
             np.array([record.offset for record in records], np.int64),
@@ -69,11 +73,17 @@ class Batch:
             [(record.value or b"") if plain(record) else _DOUBTFUL for record in records],
             records.__getitem__,
             sum(len(record.value or b"") for record in records),
-        )._unfold([place for place, record in enumerate(records) if is_batch(record.headers)])
+        )
+        read = {place: whole._read(place) for place, record in enumerate(records) if is_batch(record.headers)}
+        return whole._unfolded({place: batch for place, batch in read.items() if batch is not None})
 
     @classmethod
-    def of_messages(cls, topic: SourceTopic, messages: Sequence[Message], positions: Mapping[int, int]) -> "Batch":
-        """Messages as they were consumed, without errors.
+    def of_messages(
+        cls, topic: SourceTopic, messages: Sequence[Message], positions: Mapping[int, int]
+    ) -> "Iterator[Batch]":
+        """Messages as they were consumed, without errors, in portions of bounded size, each read when it is asked for.
+
+        It is one portion, unless they mean far more than their bytes.
 
         Args:
             topic: of all of them.
@@ -107,7 +117,7 @@ class Batch:
 
         partition, offset = partition[order], offset[order]
         values: list[bytes] = [value or b"" for value in map(Message.value, chosen)]
-        size = sum(map(len, values))
+        sizes = np.fromiter(map(len, values), np.int64, len(values))
         batches = []
         if any(map(Message.headers, chosen)):
             for place, message in enumerate(chosen):
@@ -115,18 +125,51 @@ class Batch:
                     batches.append(place)
                 elif message.headers() and not plain(record(place)):
                     values[place] = _DOUBTFUL
-        return cls(topic, partition, offset, log_ts, values, record, size)._unfold(batches)
+        whole = cls(topic, partition, offset, log_ts, values, record, int(sizes.sum()))
+        return whole._portions(batches, sizes) if batches else iter([whole] if chosen else [])
 
-    def _unfold(self, places: Sequence[int]) -> "Batch":
-        """With the rows of the messages at ``places`` as records of their own.
+    def _portions(self, places: Sequence[int], sizes: Ints) -> "Iterator[Batch]":
+        """All records in their order, the messages at ``places`` unfolded: as many at once as are of bounded size.
 
-        A message that cannot be read stays what it is, for the careful decoder to say why.
+        Args:
+            places: of messages of many events.
+            sizes: bytes of each record's value.
         """
-        found: dict[int, ColumnarBatch] = {}
+        first, found = 0, dict[int, ColumnarBatch]()
+        rows = spread = 0
         for place in places:
-            self.values[place] = _DOUBTFUL
-            with suppress(Refused):
-                found[place] = batch_of(self.record(place))
+            batch = self._read(place)
+            if batch is None:
+                continue
+            if found and (rows + batch.rows > _PORTION_ROWS or spread + batch.spread > _PORTION_SPREAD):
+                yield self._part(first, place, sizes)._unfolded(found)
+                first, found = place, {}
+                rows = spread = 0
+            found[place - first] = batch
+            rows, spread = rows + batch.rows, spread + batch.spread
+        yield self._part(first, len(self), sizes)._unfolded(found)
+
+    def _part(self, first: int, end: int, sizes: Ints) -> "Batch":
+        return Batch(
+            self.topic,
+            self.partition[first:end],
+            self.offset[first:end],
+            self.log_ts[first:end],
+            self.values[first:end],
+            lambda place: self.record(first + place),
+            int(sizes[first:end].sum()),
+        )
+
+    def _read(self, place: int) -> ColumnarBatch | None:
+        """The message of many events at a place; None if it is none, which the careful decoder has to explain."""
+        self.values[place] = _DOUBTFUL
+        try:
+            return batch_of(self.record(place))
+        except Refused:
+            return None
+
+    def _unfolded(self, found: Mapping[int, ColumnarBatch]) -> "Batch":
+        """With the rows of messages of many events, given by their places, as records of their own."""
         if not found:
             return self
         counts = np.ones(len(self), np.int64)
@@ -143,7 +186,9 @@ class Batch:
         lonely = len(found) < len(self)
         values = [self.values[place] for place in origin.tolist()] if lonely else [_DOUBTFUL] * len(origin)
         columns = self.partition[origin], self.offset[origin], self.log_ts[origin]
-        unfolded = Batch(self.topic, *columns, values, record, self.size)
+        # What is spread has the bytes of the message in it.
+        extra = sum(batch.spread - len(self.record(place).value or b"") for place, batch in found.items())
+        unfolded = Batch(self.topic, *columns, values, record, self.size + extra)
         unfolded.row = row
         unfolded.columnar = _joined([(int(first[place]), batch) for place, batch in found.items()])
         return unfolded

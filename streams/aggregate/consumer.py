@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import zip_longest
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -35,6 +36,10 @@ _WAIT_SECONDS = 0.1
 
 _PENDING_EVENTS, _PENDING_BYTES = 250_000, 128_000_000
 """So many events are counted at once, and their raw rows written; memory stays bounded, however large an event is."""
+
+_TURN_SECONDS = 30.0
+"""Of messages that mean far more than their bytes, no more is worked off between two answers to the group: what is left
+is read again. It takes a member that does not answer for five minutes for dead."""
 
 _WORTHWHILE_EVENTS, _WORTHWHILE_SECONDS = 1_000, 1.0
 """So many events of each model, and so long after the last time, are counted ahead of the checkpoint they wait for."""
@@ -151,18 +156,26 @@ class Member:
             if self._now() >= self._retry_at:
                 self._start(self._assigned)
             return
-        batches = self._sort(messages)
-        if batches:
+        for number, batches in enumerate(self._sort(messages)):
+            if number:
+                self._keep_up()
+                if self._now() - began >= _TURN_SECONDS:
+                    self._read_on()
+                    break
             self._process(batches)
+        for state in self._states.values():
+            state.pass_gaps()
+        self._keep_up()
+        self._adopt_if_idle(began)
+
+    def _keep_up(self) -> None:
+        """Count what waits, and make it durable, if it is time."""
         if self._worthwhile():
             settle(self._states, self._work, self._models, self._out)
             self._settled = self._now()
-        for state in self._states.values():
-            state.pass_gaps()
         if self._cadence.due(self._states, self._work, self._now()):
             self._checkpoint()
             self._breaker.check()
-        self._adopt_if_idle(began)
 
     # A callback runs inside consume(): it only notes what the loop must do, except that a revoke must finish there.
     # With KIP-848's protocol some partitions may come or go while others stay: all are put down at a checkpoint, and
@@ -203,6 +216,13 @@ class Member:
         self._assigned = None
         self._cadence.begin(now)
         self._watch = Watch(self._settings.idle_after_seconds, now)
+        self._read_on()
+        self._books.begin()
+
+    def _read_on(self) -> None:
+        """Read from the positions of the states on, whatever was read before."""
+        for state in self._states.values():
+            state.at_end = [False] * len(SIDES)
         self._given.read(
             [
                 TopicPartition(topic, p, state.positions[side])
@@ -210,10 +230,9 @@ class Member:
                 for topic, side in self._sides.items()
             ]
         )
-        self._books.begin()
 
-    def _sort(self, messages: list[Message]) -> list[Batch]:
-        """Messages by topic and partition; errors and ends of logs are dealt with."""
+    def _sort(self, messages: list[Message]) -> Iterator[list[Batch]]:
+        """Messages by topic and partition, a batch of each at a time; errors and ends of logs are dealt with."""
         if any(map(Message.error, messages)):
             ends = [message for message in messages if message.error() is not None]
             messages = [message for message in messages if message.error() is None]
@@ -222,16 +241,18 @@ class Member:
         by_topic: dict[str | None, list[Message]] = {}
         for topic, message in zip(map(Message.topic, messages), messages, strict=True):
             by_topic.setdefault(topic, []).append(message)
-        batches = []
+        portions = []
         for name, side in self._sides.items():
             if found := by_topic.get(name):
                 positions = {p: state.positions[side] for p, state in self._states.items()}
-                batches.append(Batch.of_messages(SIDES[side], found, positions))
-        for batch in batches:
-            for partition, _, end in batch.spans():
-                state, side = self._states[partition], SIDES.index(batch.topic)
-                state.at_end[side] = state.ends[side] > batch.offset[end - 1]
-        return [batch for batch in batches if len(batch)]
+                portions.append(Batch.of_messages(SIDES[side], found, positions))
+        for together in zip_longest(*portions):
+            batches = [batch for batch in together if batch is not None]
+            for batch in batches:
+                for partition, _, end in batch.spans():
+                    state, side = self._states[partition], SIDES.index(batch.topic)
+                    state.at_end[side] = state.ends[side] > batch.offset[end - 1]
+            yield batches
 
     def _end(self, message: Message) -> None:
         """The end of a log, or an error."""

@@ -6,7 +6,7 @@ memory needs no look-up. ClickHouse holds every row below the committed position
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -79,18 +79,22 @@ class Index:
             seen = self._seen[side] = Seen(self.partitions)
         return seen
 
-    def missing(self, keys: Callable[[], Keys]) -> list[list[bytes]]:
+    def missing(self, keys: Callable[[], Sequence[Keys]]) -> list[list[bytes]]:
         """Per side: those of a batch's ids that are not in memory and may be in ClickHouse.
 
         Args:
-            keys: asked for only when something was left out of memory.
+            keys: columns of ids, asked for only when something was left out of memory. Their bytes are those of all
+                partitions, and are not copied.
         """
         if not any(self._seen):
             return [[], []]
-        wanted = keys()
+        columns = keys()
         found: list[list[bytes]] = []
         for known, seen in zip(self.sides, self._seen, strict=True):
-            maybe = seen.maybe(wanted.take(np.flatnonzero(known.find(wanted) < 0))).tolist() if seen is not None else []
+            maybe: list[bytes] = []
+            if seen is not None:
+                for wanted in columns:
+                    maybe += seen.maybe(wanted.take(np.flatnonzero(known.find(wanted) < 0))).tolist()
             found.append(list(dict.fromkeys(maybe)))
         return found
 
@@ -242,14 +246,16 @@ class Index:
         return np.array([_place(generations[0], text) for text in labels])[label]
 
 
-def prefetch(indexes: Mapping[int, Index], keys: Mapping[int, Callable[[], Keys]], warehouse: Warehouse) -> None:
+def prefetch(
+    indexes: Mapping[int, Index], keys: Mapping[int, Callable[[], Sequence[Keys]]], warehouse: Warehouse
+) -> None:
     """Bring the ids of a batch into memory: afterwards an id that is not there has no earlier row.
 
     One query for all partitions, since a look-up of many ids costs ClickHouse about as much as one of a few.
 
     Args:
         indexes: by partition.
-        keys: ids of the batch, by partition.
+        keys: ids of the batch, by partition; columns of them.
         warehouse: where rows below the committed positions are.
     """
     missing = {partition: indexes[partition].missing(of) for partition, of in keys.items()}

@@ -68,5 +68,5 @@ class Judge:
         return found
 
 
-def _keys(both: _Both) -> Keys:
-    return Keys.concatenated([keys_of(rows) for rows in both if rows is not None])
+def _keys(both: _Both) -> list[Keys]:
+    return [keys_of(rows) for rows in both if rows is not None]

@@ -74,17 +74,6 @@ class Keys:
         joined, hashes = _prefixed(prefix, offsets, data)
         return cls.packed(joined, np.diff(offsets) + np.int32(len(prefix)), np.frombuffer(hashes, np.uint32))
 
-    @classmethod
-    def concatenated(cls, columns: Sequence["Keys"]) -> Self:
-        """One column after the other."""
-        first = np.cumsum([0, *(len(keys.data) for keys in columns)])[:-1].tolist()
-        return cls(
-            np.concatenate([_NOTHING, *(keys.data for keys in columns)]),
-            np.concatenate([np.zeros(0, np.int64), *(k.start + at for k, at in zip(columns, first, strict=True))]),
-            np.concatenate([np.zeros(0, np.int32), *(keys.size for keys in columns)]),
-            np.concatenate([np.zeros(0, np.uint32), *(keys.hashes for keys in columns)]),
-        )
-
     def __len__(self) -> int:
         return len(self.start)
 
@@ -108,8 +97,10 @@ class Keys:
 
     def tolist(self) -> list[bytes]:
         """Each as an object."""
-        whole, ends = self.data.tobytes(), self.start + self.size
-        return [whole[start:end] for start, end in zip(self.start.tolist(), ends.tolist(), strict=True)]
+        ends = self.start + self.size
+        first = int(self.start.min(initial=len(self.data)))
+        whole = self.data[first : int(ends.max(initial=first))].tobytes()
+        return [whole[a:b] for a, b in zip((self.start - first).tolist(), (ends - first).tolist(), strict=True)]
 
     def take(self, places: Ints | slice) -> "Keys":
         """Some of them."""

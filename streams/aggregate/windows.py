@@ -96,6 +96,8 @@ class _Table:
     def rows(self, places: Sequence[Place]) -> list[int]:
         """The rows of places, which they get when they are first asked for."""
         rows = [self._rows.setdefault(place, len(self._rows)) for place in places]
-        if len(self._rows) > len(self.sketches.whole):
-            self.sketches.grow(len(self._rows))
+        room = len(self.sketches.whole)
+        if len(self._rows) > room:
+            # By half at least: segments may come one at a time, and each growth copies the table.
+            self.sketches.grow(max(len(self._rows), room + room // 2))
         return rows

@@ -80,7 +80,7 @@ def known(warehouse: Warehouse, newest: int) -> tuple[list[Any], list[int]]:
     recall(made, warehouse, newest)
     read = [len(index.predictions) for index in made.values()]
     keys = {p: Keys.of([f"default/delay/{name}-{p}".encode() for name in [*IDS, "new"]]) for p in made}
-    prefetch(made, {p: lambda p=p: keys[p] for p in made}, warehouse)  # type: ignore[misc]
+    prefetch(made, {p: lambda p=p: [keys[p]] for p in made}, warehouse)  # type: ignore[misc]
     said: list[Any] = []
     for p, index in made.items():
         said += [answers(index, models, slot) for slot in index.predictions.find(keys[p]).tolist()]
@@ -138,5 +138,5 @@ def test_messages_of_many_events_are_read_by_their_events(clickhouse: Client, ne
     recall({0: index}, stored, newest)
     assert len(index.predictions) == read
     keys = Keys.of([f"default/delay/{name}".encode() for name in names])
-    prefetch({0: index}, {0: lambda: keys}, stored)
+    prefetch({0: index}, {0: lambda: [keys]}, stored)
     assert (index.predictions.find(keys) >= 0).all()

@@ -89,7 +89,7 @@ def test_an_old_outcome_means_what_the_model_of_today_says(
     warehouse = Stored(*stored)
     index = Index(models, 10, (0, 1))
     recall({0: index}, warehouse, recalled)
-    prefetch({0: index}, {0: lambda: KEYS}, warehouse)
+    prefetch({0: index}, {0: lambda: [KEYS]}, warehouse)
     [slot] = index.outcomes.find(KEYS).tolist()
     assert len(index.outcomes) == (target is not None)
     assert (None if slot < 0 else index.outcomes.get("target", slot)) == target
@@ -103,5 +103,5 @@ def test_whoever_was_there_at_the_deletion_knows_as_much_as_a_new_owner() -> Non
     recall({0: index}, warehouse, 10)
     models.replace("default/delay", [declared(task="multiclass", classes=("cat", "dog"))])
     index.forget("default/delay")
-    prefetch({0: index}, {0: lambda: KEYS}, warehouse)
+    prefetch({0: index}, {0: lambda: [KEYS]}, warehouse)
     assert not len(index.outcomes)
