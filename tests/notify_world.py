@@ -58,7 +58,7 @@ def channel(kind: ChannelKind = "webhook", url: str = "http://127.0.0.1:9/hook",
     return Channel(kind=kind, url=SecretStr(url), token=SecretStr(token) if token else None)
 
 
-def until(holds: Callable[[], Any], seconds: float = 30.0, what: str = "it") -> Any:
+def until(holds: Callable[[], Any], seconds: float = 60.0, what: str = "it") -> Any:
     """Wait for something to hold, and return it."""
     deadline = time.monotonic() + seconds
     while not (found := holds()):

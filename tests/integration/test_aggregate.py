@@ -302,7 +302,7 @@ def test_a_kill_after_any_step_changes_nothing(installation: Installation, point
 
 @pytest.mark.parametrize("point", ["C1", "C3", "C4"])
 def test_a_stopped_owner_that_wakes_up_as_a_zombie_changes_nothing(installation: Installation, point: str) -> None:
-    sent = events(1_000, seed=3)
+    sent = events(3_000, seed=3)
     with process(installation, point, 2, signal.SIGSTOP) as zombie:
         asked = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
         feed(installation, sent, lambda: os.waitid(os.P_PID, zombie.pid, asked) is not None)
@@ -528,19 +528,20 @@ def test_events_in_the_wrong_partition_are_tallied_sent_on_and_joined(installati
 
 
 def test_a_kill_while_events_are_sent_on_counts_none_twice(installation: Installation) -> None:
-    everything = orders(600)
-    left = list(everything)
+    count = 1_500
+    left = orders(count)
     for point in ("C1", "C2", "C3", "C4"):
         with process(installation, point, 2, signal.SIGKILL) as child:
             feed(installation, left, lambda child=child: child.poll() is not None, send_anyhow)  # type: ignore[misc]
             assert child.returncode == -signal.SIGKILL
     with running(installation):
+        assert len(left) > 100
         send_anyhow(installation, left)
-        until(lambda: pairs_and_counts(installation)[0] == 600)
+        until(lambda: pairs_and_counts(installation)[0] == count)
         installation.promise(END)
         installation.wait(END)
     _, tallies = pairs_and_counts(installation)
-    assert (tallies["predictions.counted"], tallies["outcomes.counted"]) == (600, 600)
+    assert (tallies["predictions.counted"], tallies["outcomes.counted"]) == (count, count)
     # What was sent on twice is a duplicate by its id, and nothing worse.
     assert tallies["predictions.duplicate"] > 0
     installation.check()

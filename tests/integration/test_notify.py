@@ -108,7 +108,8 @@ def test_the_outage_of_one_channel_delays_no_other_and_nothing_twice_after_a_kil
         "the rings of the one that came back",
     )
     assert len(hook.requests) == 5
-    assert [row[2:] for row in installation.deliveries() if row[1] == "dark"] == [("opened", "retrying")]
+    dark = [("opened", "retrying")]
+    world.until(lambda: [row[2:] for row in installation.deliveries() if row[1] == "dark"] == dark, what="its attempt")
 
 
 def test_it_rings_while_clickhouse_is_away_and_writes_the_rows_when_it_is_back(
@@ -190,6 +191,7 @@ def test_what_outlives_its_silence_rings_then_and_an_acknowledgement_is_told(
         lambda: [r for r in other.requests if r.body["event_action"] == "acknowledge"], what="the acknowledgement"
     )
     assert [request.body["dedup_key"] for request in acknowledged] == ["incident-1"]
+    world.until(lambda: len(hook.requests) == 3, what="the acknowledgement at the other channel")
     assert hook.requests[2].body["commonAnnotations"]["description"].startswith("Acknowledged by ann: on it")
     # A restart tells it to nobody again: rows say that it was told.
     installation.stop()
@@ -229,8 +231,9 @@ def test_a_model_that_fell_silent_is_told_once_and_is_where_people_look(
     world.until(lambda: hook.requests, what="the ring")
     [labels] = [request.body["commonLabels"] for request in hook.requests]
     assert (labels["alertname"], labels["severity"], labels["model"]) == ("ModelSilent", "critical", "flights")
-    listed = installation.warehouse.rows("SELECT id, state, severity, model FROM incident_list")
-    assert listed == [(labels["incident"], "open", "critical", "flights")]
+    listed = "SELECT id, state, severity, model FROM incident_list"
+    expected = [(labels["incident"], "open", "critical", "flights")]
+    world.until(lambda: installation.warehouse.rows(listed) == expected, what="its row")
     world.until(lambda: installation.committed() == 1, what="the commit")
     # Who takes over while ClickHouse is away reads on the topic what is open, and rings nobody.
     installation.stop(signal.SIGKILL)

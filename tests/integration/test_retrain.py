@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -146,7 +146,7 @@ def installation(
         made.close()
 
 
-def test_the_whole_circle(installation: Installation) -> None:
+def test_the_whole_circle(installation: Installation, record_property: Callable[[str, object], None]) -> None:
     """First champion, a scheduled candidate that is as good, a drift, a candidate that is better, and the end."""
     installation.start("trainer")
     installation.start("rollout")
@@ -161,7 +161,7 @@ def test_the_whole_circle(installation: Installation) -> None:
 
     for _ in range(8):
         installation.play()
-    quiet = median(installation.seconds[-8:])
+    record_property("seconds_from_report_to_rollout_message", round(median(installation.seconds[-8:]), 2))
     while installation.index < 25:
         installation.play(slope=-3.0)
     asked = msgspec.structs.replace(request(day(26), 2, "performance", holdout_days=4), history_from=day(20))
@@ -186,7 +186,6 @@ def test_the_whole_circle(installation: Installation) -> None:
     assert at == asked.id
     decided = [r.decided_through for r in installation.topics.read("rollouts", Rollout)]
     assert decided == [day(i + 1) for i in range(installation.index)], "every tick is told, once, in order"
-    assert quiet < 2.0, f"a quiet tick took {quiet:.2f} s from its report to its rollout message"
 
 
 @pytest.mark.parametrize("place", ["mid-fit", "committed"])
