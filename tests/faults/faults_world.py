@@ -160,6 +160,7 @@ class World:
         self.load = Load(Shape(**{"events": EVENTS, "seed": SEED, "partitions": partitions} | dict(load or {})))
         self.oracle = Oracle(self.load)
         self.fed = 0
+        self.sent = 0
         self.sent_besides = 0
         self.kills: list[dict[str, Any]] = []
         self._roles: list[Role] = []
@@ -207,7 +208,8 @@ class World:
                     break
                 except BufferError:
                     self.producer.poll(0.1)
-        assert self.producer.flush(120) == 0
+            self.sent += 1
+        assert self.producer.flush(PATIENCE) == 0
         assert not refused, refused[:3]
 
     def progress(self, event_time: int) -> None:
@@ -264,13 +266,15 @@ class World:
         if step != "C0":
             role.go(step).held(step)
 
-    def kill(self, *roles: Role, why: str) -> None:
-        """SIGKILL, when enough lies past the last checkpoint: each is frozen where it is, and the log grows until then.
+    def kill(self, victim: Role, why: str) -> None:
+        """SIGKILL, when enough lies past the last checkpoint: all members are frozen, and the log grows until then.
 
-        Fails when there is not enough left to send.
+        All, since others would go on with what comes, and soon have the victim's partitions. Fails when there is not
+        enough left to send.
         """
-        for role in roles:
-            role.alive()
+        victim.alive()
+        frozen = [role for role in self._roles if role.name == victim.name and role.process.poll() is None]
+        for role in frozen:
             role.signal(signal.SIGSTOP)
         wanted = int(PAST * len(self.load)) + 1
         past = self.past()
@@ -281,8 +285,10 @@ class World:
         self.kills.append(kill)
         self.note(f"kill {len(self.kills)}: {kill}")
         assert past >= wanted, f"a kill does not count: {past} of {len(self.load)} events lie past the last checkpoint"
-        for role in roles:
-            role.kill()
+        victim.kill()
+        frozen.remove(victim)
+        for role in frozen:
+            role.signal(signal.SIGCONT)
 
     def wait_for_a_checkpoint(self, after: float) -> None:
         """Until more is committed than was, when the log has grown to a share of the first phase."""
@@ -343,7 +349,7 @@ class World:
 
     def summary(self) -> dict[str, object]:
         """What a record of the run says about it."""
-        return {"events": len(self.load), "seed": self.load.shape.seed, "kills": json.dumps(self.kills)}
+        return {"events": self.sent, "seed": self.load.shape.seed, "kills": json.dumps(self.kills)}
 
     def close(self) -> None:
         """End everything."""

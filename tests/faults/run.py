@@ -1,9 +1,10 @@
-"""Fault scenarios on a million events each, and their results as ``docs/faults.json``: ``make faults``."""
+"""Fault scenarios on a million events each; their results as ``docs/faults.json``, and read: ``make faults``."""
 
 import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -15,8 +16,11 @@ from xml.etree import ElementTree
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 RESULT = ROOT / "docs" / "faults.json"
+DOCUMENT = ROOT / "docs" / "faults.md"
 EVENTS = 1_000_000
 """Fewer are a rehearsal, and no result."""
+
+_PLACE = re.compile("(<!-- result -->).*?(<!-- /result -->)", re.DOTALL)
 
 
 def scenarios(report: Path) -> list[dict[str, Any]]:
@@ -50,12 +54,50 @@ def merged(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[dict
     )
 
 
+def render(text: str, found: list[dict[str, Any]]) -> str:
+    """The text of the document, what it says of the last results made anew.
+
+    Raises:
+        ValueError: there is no place for them.
+    """
+    machines = {f"{each['cores']} cores, Python {each['python']}, seed {each['seed']}" for each in found}
+    days = sorted({each["when"][:10] for each in found})
+    passed = sum(each["passed"] for each in found)
+    lines = [
+        f"{passed} of {len(found)} scenarios passed, {' to '.join(dict.fromkeys((days[0], days[-1])))}, on "
+        f"{'; '.join(sorted(machines))}.",
+        "",
+        "| scenario | events | kills | undecided at a kill, at least | seconds | passed |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    for each in found:
+        file, _, test = each["scenario"].partition("::")
+        name = f"{file.removeprefix('test_faults_')}: {test.removeprefix('test_').replace('_', ' ')}"
+        kills = each["kills"]
+        share = f"{min(kill['past'] / each['events'] for kill in kills):.0%}" if kills else ""
+        verdict = "yes" if each["passed"] else f"**no**: {each['failure'].replace('|', '/')}"
+        lines.append(
+            f"| {name} | {each['events']:,} | {len(kills) or ''} | {share} | {each['seconds']:.0f} | {verdict} |"
+        )
+    made, places = _PLACE.subn(lambda match: "\n".join([match[1], *lines, match[2]]), text)
+    if places != 1:
+        raise ValueError(f"{DOCUMENT.name} has {places} parts <!-- result -->, it must have one")
+    return made
+
+
+def write(found: list[dict[str, Any]]) -> None:
+    """Write both; a line for each scenario, so that a difference is of scenarios."""
+    lines = ",\n".join(json.dumps(each) for each in found)
+    RESULT.write_text(f'{{"scenarios": [\n{lines}\n]}}\n', encoding="utf-8")
+    DOCUMENT.write_text(render(DOCUMENT.read_text(encoding="utf-8"), found), encoding="utf-8")
+
+
 def main() -> None:
     """Run, show progress, write the results; exit 1 when a scenario failed."""
     parser = argparse.ArgumentParser(
         description="Run the scenarios of tests/faults on many events: a minute or two for each with a million.",
-        epilog=f"Results are written to {RESULT.relative_to(ROOT)}, each with its time: those of a whole run alone, or "
-        f"with -k beside the ones that are there. With fewer than {EVENTS:,} events nothing is written.",
+        epilog=f"Results are written to {RESULT.relative_to(ROOT)} and {DOCUMENT.relative_to(ROOT)}: those of a whole "
+        f"run alone, or with -k beside the ones that are there. With fewer than {EVENTS:,} events nothing is written.",
     )
     parser.add_argument("--events", type=int, default=EVENTS, help=f"of each scenario, at least (default {EVENTS:,})")
     parser.add_argument("--seed", type=int, default=1, help="of loads, kills and delays (default 1)")
@@ -64,7 +106,14 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        options = ["-v", "--timeout=1800", f"--junitxml={report}", f"--ignore={HERE / 'test_faults_mutants.py'}"]
+        options = [
+            "-v",
+            "--timeout=1800",
+            f"--junitxml={report}",
+            "-o",
+            "junit_family=xunit1",
+            f"--ignore={HERE / 'test_faults_mutants.py'}",
+        ]
         code = subprocess.run(
             [sys.executable, "-m", "pytest", str(HERE), *options, "-k", asked.k],
             env=os.environ | {"DRIFTLINE_FAULTS_EVENTS": str(asked.events), "DRIFTLINE_FAULTS_SEED": str(asked.seed)},
@@ -76,7 +125,7 @@ def main() -> None:
     sys.stderr.write(f"{sum(each['passed'] for each in found)} of {len(found)} scenarios passed\n")
     if asked.events >= EVENTS:
         before = json.loads(RESULT.read_text())["scenarios"] if asked.k and RESULT.exists() else []
-        RESULT.write_text(json.dumps({"scenarios": merged(before, found)}, indent=1) + "\n")
+        write(merged(before, found))
     if asked.json:
         sys.stdout.write(json.dumps({"scenarios": found}, indent=1) + "\n")
     sys.exit(code)

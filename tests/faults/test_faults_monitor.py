@@ -62,7 +62,8 @@ def wait_for_a_commit(world: World, before: int) -> None:
 
 def kill(world: World, victim: Role, step: str) -> None:
     left = undecided(world)
-    world.note(f"kill of the monitor, {step}: {left} events are not decided")
+    world.kills.append({"at": f"monitor, {step}", "sent": world.sent, "past": left})
+    world.note(f"kill {len(world.kills)}: {world.kills[-1]}")
     assert left >= PAST * len(world.load), f"a kill does not count: {left} of {len(world.load)} events are not decided"
     victim.kill()
 

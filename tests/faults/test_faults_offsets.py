@@ -126,6 +126,6 @@ def test_another_number_of_partitions_is_refused_until_its_price_is_accepted(wor
     assert as_json(world, "offsets", "restore", "--accept-partitions") == {"dry_run": False, "done": []}
 
     with aggregator(world):
-        world.feed(0.6)
+        world.feed(len(world.load))
         world.until("all is counted", lambda: all_counted(world))
     assert as_json(world, "offsets", "show")["partitions"][0]["recorded"] > before

@@ -65,7 +65,7 @@ def test_copies_within_the_horizon_count_once_across_restarts_and_rebalances(wor
 
 def test_an_id_that_comes_again_after_the_horizon_is_a_new_event(world: World) -> None:
     """The documented result: it is counted once more, and joined no more: the first pair stands."""
-    horizon, count = 6.0, 3_000
+    horizon, count = 6.0, EVENTS // 3 + 1
     publish_model(world.settings, model_record("short", dedupe_horizon=timedelta(seconds=horizon)))
     sent = by_partition(world, "short", [START + n for n in range(count)], list(range(count)))
     first = world.role("aggregate").go()
