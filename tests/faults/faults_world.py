@@ -101,6 +101,15 @@ class Role:
         if number == signal.SIGKILL:
             self.process.wait(30)
 
+    def leave(self, seconds: float = 60) -> None:
+        """Tell it to leave, and wait for its end in order."""
+        self.signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} is still there {seconds:g} s after SIGTERM:\n{self.tail()}") from None
+        assert code == 0, f"{self.name} left with {code}:\n{self.tail()}"
+
     def tail(self) -> str:
         """The end of its log."""
         return self.log.read_text()[-3000:]

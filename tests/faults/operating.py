@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import KafkaException
-from faults_world import ROOT, World
+from faults_world import PATIENCE, ROOT, World
 
 
 def environment(world: World, **changed: Any) -> dict[str, str]:
@@ -74,7 +74,7 @@ class Aggregator:
 
     def refused(self) -> str:
         """Wait for its end, which must be a refusal, and return what it said."""
-        assert self.process.wait(90) != 0
+        assert self.process.wait(PATIENCE) != 0
         return self.log.read_text()
 
 

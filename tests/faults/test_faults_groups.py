@@ -1,11 +1,10 @@
 """Scenario 9: aggregators are added and removed under load; partitions move, and every event is counted once."""
 
-import signal
 from collections.abc import Callable
 
 import pytest
 from comparison import check, check_no_forks
-from faults_world import Role, World
+from faults_world import World
 
 OWNERS = "SELECT uniqExact(owner) FROM heads FINAL"
 CHECKPOINTS = "SELECT uniqExact(owner) FROM checkpoints FINAL"
@@ -20,11 +19,6 @@ def share(world: World, members: int, what: str) -> None:
         return bool(world.warehouse.rows(OWNERS)[0][0] == members)
 
     world.until(what, shared)
-
-
-def leave(role: Role) -> None:
-    role.signal(signal.SIGTERM)
-    assert role.process.wait(30) == 0, role.tail()
 
 
 @pytest.mark.parametrize(
@@ -45,9 +39,9 @@ def test_members_come_and_go_under_load(make_world: Callable[..., World], protoc
     share(world, 2, "two share the partitions")
     third.go()
     share(world, 3, "three share the partitions")
-    leave(first)
+    first.leave()
     share(world, 2, "the others take over")
-    leave(second)
+    second.leave()
     share(world, 1, "the last one counts all")
     assert world.fed < world.load.first_phase, "all was sent before the last one had left"
     assert world.warehouse.rows(CHECKPOINTS)[0][0] >= 5, "partitions were assigned anew at every change"

@@ -1,7 +1,5 @@
 """Scenario 11: labels that come long after their prediction, before it, or for none."""
 
-import signal
-
 import numpy as np
 from comparison import check
 from faults_world import World
@@ -19,8 +17,7 @@ def test_labels_come_late_early_or_in_vain(world: World) -> None:
     world.feed(load.first_phase)
     world.progress(load.shape.end)
     world.wait_for_watermarks(load.shape.end)
-    first.signal(signal.SIGTERM)
-    assert first.process.wait(60) == 0
+    first.leave()
     second = world.role("aggregate", cache_events=1_000).go()
     world.finish()
     second.alive()

@@ -1,7 +1,6 @@
 """Scenarios 5, 6, 10: copies, disorder, silence and wrong clocks."""
 
 import json
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -53,8 +52,7 @@ def test_copies_within_the_horizon_count_once_across_restarts_and_rebalances(wor
         if number % 2:
             world.kill(leaving, why="with copies on their way")
         else:
-            leaving.signal(signal.SIGTERM)
-            assert leaving.process.wait(30) == 0, leaving.tail()
+            leaving.leave()
         members.append(world.role("aggregate").go())
     world.finish()
     found = Counter(world.oracle.verdict.tolist())
@@ -74,8 +72,7 @@ def test_an_id_that_comes_again_after_the_horizon_is_a_new_event(world: World) -
     world.until("they are counted", lambda: verdicts(world, "short") == {"counted": count, "duplicate": count})
     # By the broker's clock, against which a copy is judged, the horizon has passed when it has passed here.
     time.sleep(max(0.0, told + horizon + 1 - time.monotonic()))
-    first.signal(signal.SIGTERM)  # memory is gone, too
-    assert first.process.wait(30) == 0, first.tail()
+    first.leave()  # memory is gone, too
     world.role("aggregate").go()
     world.produce(sent)
     expected = {"counted": 2 * count, "duplicate": count}
@@ -86,7 +83,8 @@ def test_disorder_is_counted_lateness_tallied_and_a_silent_partition_left_behind
     make_world: Callable[..., World],
 ) -> None:
     """Ten minutes of disorder are in bounds, hours are not; partition 0 falls silent in the middle."""
-    world = make_world(idle_after_seconds=4.0)
+    # Longer than the test itself may fall silent, on a slow machine, between two of its records.
+    world = make_world(idle_after_seconds=4.0 + EVENTS / 100_000)
     monitor = world.role("monitor").go()
     world.role("aggregate").go()
     half, silent = world.load.first_phase // 2, 0
