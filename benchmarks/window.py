@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import numpy as np
+import pyarrow as pa
 
 from detectors.quality import plausible_range
-from detectors.reference import profile_categories, profile_number
 from detectors.sketch import Sketch, encode, group_categorical, group_numeric
-from schemas.models import FeatureReference, ModelRecord, Reference
+from retrain.baseline import build_reference
+from schemas.models import FeatureReference, ModelRecord
 from schemas.partials import PartialMessage, SketchRow, Watermarks
 from schemas.spec import FeatureKind, FeatureSpec, ModelSpec, RetrainingSpec, WindowSpec
 from streams.monitor.core import ModelMonitor
@@ -21,6 +22,10 @@ SEGMENTS = 4
 ROWS = 2_000
 """Rows of a window."""
 
+REFERENCE_HOURS = 96
+REFERENCE_ROWS = 500
+"""Windows of the reference, four days, the least by which evidence can be calibrated; and rows of each."""
+
 _HOUR = 3_600_000
 _KINDS: list[FeatureKind] = ["number" if place % 10 < 7 else "string" for place in range(FEATURES)]
 _NAMES = [f"f{place:02d}" for place in range(FEATURES)]
@@ -28,9 +33,10 @@ _VALUES = [f"v{place}" for place in range(20)]
 
 
 def window_seconds(windows: int) -> list[float]:
-    """Seconds of CPU of the tick that closes each of ``windows`` windows: distances, rules, the report.
+    """Seconds of CPU of the tick that closes each of ``windows`` windows: distances, rules, evidence, the report.
 
-    Every feature is compared in all rows and in each of :data:`SEGMENTS` segments. Counting is not in it.
+    Every feature is compared in all rows and in each of :data:`SEGMENTS` segments, and its evidence is weighed.
+    Counting is not in it.
     """
     random = np.random.default_rng(3)
     generations = Generations.of([_record(random)])
@@ -45,23 +51,16 @@ def window_seconds(windows: int) -> list[float]:
         tick = monitor.tick(start, generations)
         found.append(time.process_time() - began)
         compared = sum(metric.metric == "psi" and metric.value is not None for metric in tick.metrics)
-        if compared != FEATURES * (SEGMENTS + 1):
-            raise SystemExit(f"{compared} features were compared, {FEATURES * (SEGMENTS + 1)} are there")
+        weighed = sum(stream.evidence > 0 for stream in tick.report.streams)
+        if (compared, weighed) != (FEATURES * (SEGMENTS + 1), FEATURES):
+            raise SystemExit(
+                f"{compared} features were compared and {weighed} weighed, {FEATURES * (SEGMENTS + 1)} are there to "
+                f"compare and {FEATURES} to weigh"
+            )
     return found
 
 
 def _record(random: np.random.Generator) -> ModelRecord:
-    windows = np.repeat(np.arange(8), ROWS)
-    segments = random.integers(0, SEGMENTS, len(windows))
-    columns = [_column(random, kind, len(windows)) for kind in _KINDS]
-    whole = [_profile(name, column, windows) for name, column in zip(_NAMES, columns, strict=True)]
-    features = {"": whole}
-    for place in range(SEGMENTS):
-        mine = segments == place
-        features[f"shop=s{place}"] = [
-            _profile(name, column[mine], windows[mine], of_all)
-            for name, column, of_all in zip(_NAMES, columns, whole, strict=True)
-        ]
     hour = timedelta(hours=1)
     spec = ModelSpec(
         positive_class="yes",
@@ -70,16 +69,15 @@ def _record(random: np.random.Generator) -> ModelRecord:
         windows=WindowSpec(width=hour, label_maturity=hour),
         retraining=RetrainingSpec(enabled=False),
     )
-    reference = Reference(0, 1, len(windows), features, [], [], [], "log_loss", [], [])
+    rows = REFERENCE_HOURS * REFERENCE_ROWS
+    reference = build_reference(
+        spec,
+        event_time=np.repeat(np.arange(REFERENCE_HOURS), REFERENCE_ROWS) * _HOUR,
+        features={name: pa.array(_column(random, kind, rows)) for name, kind in zip(_NAMES, _KINDS, strict=True)},
+        segments={"shop": pa.array([f"s{place}" for place in random.integers(0, SEGMENTS, rows)])},
+        scores={"yes": pa.array(random.uniform(size=rows))},
+    )
     return ModelRecord("default", "wide", 0, 0, spec.model_dump(mode="json"), reference, "")
-
-
-def _profile(
-    name: str, column: np.ndarray, windows: np.ndarray, whole: FeatureReference | None = None
-) -> FeatureReference:
-    if column.dtype == object:
-        return profile_categories(name, column.tolist(), windows, categories=_VALUES)
-    return profile_number(name, column, windows, edges=whole.edges if whole else None)
 
 
 def _message(random: np.random.Generator, generations: Generations, number: int) -> PartialMessage:

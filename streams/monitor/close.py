@@ -1,11 +1,15 @@
 """Numbers of a window that closed: features against the reference, scores, latency, volume. They inform, none pages."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from detectors import latency, quality
-from detectors.distances import Distances, bin_positions, compare, psi
+from detectors.distances import Distances, bin_positions, compare_each, psi
 from detectors.sketch import Sketch, mean, merge
+from detectors.verdict import Insufficient
 from schemas.models import FeatureReference
 from schemas.partials import ALL
 from streams.monitor.generations import Generation
@@ -32,10 +36,11 @@ def closed(held: Held, generation: Generation, window: int) -> Iterator[Metric]:
     """Volume, features, scores and latencies of a closed window: they never change again."""
     for segment, n in traffic(held, window).items():
         yield Metric(generation.number, window, "quality", ALL, segment, "", "counted", float(n), n)
-    for key, sketch in held.merged(window, "feature").items():
-        if key.generation == generation.number:
-            for metric, value in _feature(generation, key, sketch).items():
-                yield Metric(generation.number, window, "feature", ALL, key.segment, key.name, metric, value, sketch.n)
+    features = {k: s for k, s in held.merged(window, "feature").items() if k.generation == generation.number}
+    distances = _distances(generation, features)
+    for key, sketch in features.items():
+        for metric, value in _feature(generation, key, sketch, distances.get(key, {})).items():
+            yield Metric(generation.number, window, "feature", ALL, key.segment, key.name, metric, value, sketch.n)
     for version, sketch in by_version(scores(held, generation, window)).items():
         for metric, value in _score(generation, sketch).items():
             yield Metric(generation.number, window, "score", version, ALL, "", metric, value, sketch.n)
@@ -73,7 +78,7 @@ def unclean(held: Held, generation: Generation, window: int) -> Iterator[Metric]
         )
 
 
-def by_version(sketches: dict[Key, Sketch], segment: str = ALL) -> dict[str, Sketch]:
+def by_version(sketches: Mapping[Key, Sketch], segment: str = ALL) -> dict[str, Sketch]:
     """Sketches of one segment by version, for views that are not counted in a reference's bins."""
     totals: dict[str, Sketch] = {}
     for key, sketch in sketches.items():
@@ -90,11 +95,12 @@ def answers(held: Held, window: int) -> dict[str, int]:
     return found
 
 
-def _feature(generation: Generation, key: Key, sketch: Sketch) -> dict[str, float | None]:
-    kind = next((feature.kind for feature in generation.spec.features if feature.name == key.name), "string")
+def _feature(
+    generation: Generation, key: Key, sketch: Sketch, distances: Mapping[str, float | None]
+) -> dict[str, float | None]:
     rates = quality.rates(sketch)
     values: dict[str, float | None] = {"null_rate": rates.null_rate}
-    if kind == "number":
+    if generation.kind(key.name) == "number":
         values |= {
             "outside_share": rates.outside_rate,
             "mean": mean(sketch),
@@ -103,40 +109,61 @@ def _feature(generation: Generation, key: Key, sketch: Sketch) -> dict[str, floa
         }
     else:
         values["unseen_share"] = rates.outside_rate
-    reference, whole = generation.feature(key.segment, key.name), generation.feature(ALL, key.name)
-    if reference is not None and whole is not None:
-        values |= _distances(reference, whole, sketch, generation.spec.alerts.min_rows)
-    if sketch.n < generation.spec.alerts.min_rows:
-        return dict.fromkeys(values)
-    return values
+    values |= distances
+    return values if sketch.n >= generation.spec.alerts.min_rows else dict.fromkeys(values)
 
 
-def _distances(
-    reference: FeatureReference, whole: FeatureReference, sketch: Sketch, min_rows: int
-) -> dict[str, float | None]:
-    number = reference.kind == "number"
-    positions = None
-    if number and whole.low is not None and whole.high is not None:
-        # A segment's own range may end inside the bins of all rows: their places are those of all rows.
-        positions = bin_positions(whole.edges, whole.low, whole.high)
-    found = compare(reference.counts, sketch.counts, positions=positions, sd=reference.sd, min_rows=min_rows)
-    values: dict[str, float | None] = dict.fromkeys(_EVERY_KIND + (_NUMBERS if number else ()))
-    if isinstance(found, Distances):
-        values |= {
-            "psi": found.psi,
-            "jensenshannon": found.jensen_shannon,
-            "chisquare": found.chi_square.statistic,
-            "chisquare_p_value": found.chi_square.p_value,
-        }
-        values |= {"ks": found.ks, "wasserstein": found.wasserstein} if number else {}
-    return values
+class _Pair(NamedTuple):
+    """A feature of the window beside its reference: in a segment, and in all rows."""
+
+    key: Key
+    sketch: Sketch
+    reference: FeatureReference
+    whole: FeatureReference
+
+
+def _distances(generation: Generation, features: Mapping[Key, Sketch]) -> dict[Key, dict[str, float | None]]:
+    """Distances of those that have a reference; all of equally many bins are compared in one pass."""
+    alike: defaultdict[tuple[str, bool, int, int], list[_Pair]] = defaultdict(list)
+    for key, sketch in features.items():
+        reference, whole = generation.feature(key.segment, key.name), generation.feature(ALL, key.name)
+        if reference is not None and whole is not None:
+            placed = reference.kind == "number" and whole.low is not None and whole.high is not None
+            shape = reference.kind, placed, len(reference.counts), len(sketch.counts)
+            alike[shape].append(_Pair(key, sketch, reference, whole))
+    found: dict[Key, dict[str, float | None]] = {}
+    for (kind, placed, *_), pairs in alike.items():
+        positions = None
+        if placed:
+            # A segment's own range may end inside the bins of all rows: their places are those of all rows.
+            wholes = [pair.whole for pair in pairs]
+            low, high = (np.array(ends, np.float64) for ends in zip(*((w.low, w.high) for w in wholes), strict=True))
+            positions = bin_positions([whole.edges for whole in wholes], low, high)
+        compared = compare_each(
+            [pair.reference.counts for pair in pairs],
+            [pair.sketch.counts for pair in pairs],
+            positions=positions,
+            sds=[pair.reference.sd for pair in pairs],
+            min_rows=generation.spec.alerts.min_rows,
+        )
+        names = _EVERY_KIND + (_NUMBERS if kind == "number" else ())
+        found |= {pair.key: _by_name(names, distances) for pair, distances in zip(pairs, compared, strict=True)}
+    return found
+
+
+def _by_name(names: tuple[str, ...], found: Distances | Insufficient) -> dict[str, float | None]:
+    if isinstance(found, Insufficient):
+        return dict.fromkeys(names)
+    square = found.chi_square
+    every = found.psi, found.jensen_shannon, square.statistic, square.p_value, found.ks, found.wasserstein
+    return dict(zip(names, every, strict=False))
 
 
 _EVERY_KIND = ("psi", "jensenshannon", "chisquare", "chisquare_p_value")
 _NUMBERS = ("ks", "wasserstein")
 
 
-def scores(held: Held, generation: Generation, window: int) -> dict[Key, Sketch]:
+def scores(held: Held, generation: Generation, window: int) -> Mapping[Key, Sketch]:
     """Sketches that can be added: numbers without bounds are counted in the bins of a generation's reference."""
     found = held.merged(window, "score")
     if generation.spec.task != "regression":

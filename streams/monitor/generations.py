@@ -7,7 +7,7 @@ from detectors import enough
 from schemas.ids import content_id
 from schemas.models import FeatureReference, ModelRecord, Reference, Watch
 from schemas.partials import ALL
-from schemas.spec import ModelSpec, milliseconds
+from schemas.spec import FeatureKind, ModelSpec, milliseconds
 from schemas.tasks import USUAL_LOSS, Loss
 
 
@@ -20,6 +20,7 @@ class Generation:
     spec: ModelSpec
     reference: Reference | None
     _features: dict[tuple[str, str], FeatureReference] = field(init=False, repr=False, compare=False)
+    _kinds: dict[str, FeatureKind] = field(init=False, repr=False, compare=False)
     watches: tuple[tuple[str, Watch], ...] = field(init=False, repr=False, compare=False)
     """(name of the calibration, the calibration) of every stream: equal ones of two generations have one name."""
 
@@ -27,6 +28,7 @@ class Generation:
         known = self.reference.features.items() if self.reference else ()
         features = {(segment, feature.name): feature for segment, found in known for feature in found}
         object.__setattr__(self, "_features", features)
+        object.__setattr__(self, "_kinds", {feature.name: feature.kind for feature in self.spec.features})
         watched = self.reference.watched if self.reference else []
         object.__setattr__(self, "watches", tuple((content_id("watch", watch), watch) for watch in watched))
 
@@ -58,6 +60,10 @@ class Generation:
     def not_judged(self) -> list[str]:
         """What pages nobody for want of data in the reference; nothing while there is none."""
         return [] if self.reference is None else enough.not_judged(self.spec, self.reference)
+
+    def kind(self, name: str) -> FeatureKind:
+        """Kind of a feature; of one that the spec does not name, that of anything."""
+        return self._kinds.get(name, "string")
 
     def feature(self, segment: str, name: str) -> FeatureReference | None:
         """How a feature was distributed in a segment; None when unknown, or when it was counted in other bins.

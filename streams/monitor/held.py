@@ -5,7 +5,7 @@ and then replaces the keys that it carries. Repeats, stragglers and zombies chan
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from detectors.sketch import Sketch, merge
@@ -51,6 +51,8 @@ class Held:
         """Windows whose pairs or tallies changed since they were last revised."""
         self._marks: dict[int, list[Mark]] = {}
         self._windows: dict[int, dict[Key, dict[int, tuple[int, Sketch]]]] = defaultdict(lambda: defaultdict(dict))
+        self._merged: dict[tuple[int, tuple[View, ...]], dict[Key, Sketch]] = {}
+        """What a tick has added up: it asks for the same sketches several times."""
 
     def mark(self, partition: int, mark: Mark) -> bool:
         """Take note of a checkpoint; False when a newer or equal one was already seen.
@@ -82,6 +84,7 @@ class Held:
 
     def put(self, rows: Iterable[Row]) -> None:
         """Take sketches, each unless one of a larger ``seq`` is held already."""
+        self._merged.clear()
         for partition, seq, row in rows:
             if row.window_start < self.floor:
                 self.missing.add(row.window_start)
@@ -126,13 +129,12 @@ class Held:
         """Starts of the windows that are held, in order."""
         return sorted(self._windows)
 
-    def merged(self, window: int, *views: View) -> dict[Key, Sketch]:
+    def merged(self, window: int, *views: View) -> Mapping[Key, Sketch]:
         """The sketches of a window, all partitions added up, sorted by key."""
-        return {
-            key: _total(by_partition)
-            for key, by_partition in sorted(self._windows[window].items() if window in self._windows else ())
-            if key.view in views
-        }
+        if (window, views) not in self._merged:
+            of_views = {key: rows for key, rows in self._windows.get(window, {}).items() if key.view in views}
+            self._merged[window, views] = {key: _total(of_views[key]) for key in sorted(of_views)}
+        return self._merged[window, views]
 
     def tally(self, window: int, name: str) -> int:
         """How many events of a window were tallied under ``name``."""
@@ -154,6 +156,7 @@ class Held:
     def forget(self, at: int, floor: int) -> None:
         """After tick ``at``: let go of closed features and latencies, of windows before ``floor``, of old marks."""
         self.floor = max(self.floor, floor)
+        self._merged.clear()
         for window in [window for window in self._windows if window < self.floor]:
             del self._windows[window]
         for window, held in self._windows.items():

@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from detectors import distances
-from detectors.distances import Distances, compare
+from detectors.distances import Distances, bin_positions, compare, compare_each
 from detectors.verdict import Insufficient
 
 P = [120, 300, 80, 0, 500]
@@ -95,6 +95,28 @@ def test_compare_measures_everything_that_is_defined() -> None:
     assert categories.ks is None
     assert categories.wasserstein is None
     assert categories.jensen_shannon == ordered.jensen_shannon
+
+
+@given(st.lists(st.tuples(counts, counts, st.sampled_from([None, 0.0, 2.5])), min_size=1, max_size=20), st.booleans())
+def test_features_that_are_compared_together_get_the_same_bits_as_each_alone(
+    pairs: list[tuple[list[int], list[int], float | None]], ordered: bool
+) -> None:
+    places = np.arange(6) * np.arange(1, len(pairs) + 1)[:, None]
+    was, now, sds = map(list, zip(*pairs, strict=True))
+    together = compare_each(was, now, positions=places if ordered else None, sds=sds)
+    assert together == [
+        compare(p, q, positions=place if ordered else None, sd=sd)
+        for (p, q, sd), place in zip(pairs, places, strict=True)
+    ]
+
+
+def test_positions_of_many_numbers_are_those_of_each() -> None:
+    both = bin_positions([[0.0, 1.0], [5.0, 9.0]], [-1.0, 5.0], [3.0, 10.0])
+    assert both.tolist() == [
+        bin_positions([0.0, 1.0], -1.0, 3.0).tolist(),
+        bin_positions([5.0, 9.0], 5.0, 10.0).tolist(),
+    ]
+    assert both[0].tolist() == [-0.5, 0.5, 2.0]
 
 
 def test_a_constant_reference_has_no_wasserstein_distance() -> None:

@@ -35,6 +35,18 @@ def test_an_older_or_equal_number_changes_nothing() -> None:
     assert held.tally(world.START, "predictions.counted") == counted == world.ROWS
 
 
+def test_what_was_added_up_is_added_up_anew_after_every_change() -> None:
+    noon, evening = world.stream(1)[0]
+    held = Held(1)
+    held.apply(noon)
+    early = held.tally(world.START, "predictions.counted")
+    held.apply(evening)
+    assert early < held.tally(world.START, "predictions.counted") == world.ROWS
+    assert held.merged(world.START, "feature")
+    held.forget(world.START + world.DAY, world.START)
+    assert not held.merged(world.START, "feature")
+
+
 def test_a_sketch_read_from_a_newer_row_survives_the_older_message() -> None:
     (noon, evening), _ = world.stream(1)
     held = Held(1)
