@@ -170,7 +170,7 @@ def show_model(line: Line, lag: Lag, console: Console, now: int) -> None:
         *([("reference", str(line.collecting))] if line.collecting else []),
         *(("not judged", gap) for gap in status.not_judged),
         *([("false pages", f"{status.claim}; budget {status.pages:.3g} a month")] if status.claim else []),
-        *((f"  {stream['stream']}", _stands(stream)) for stream in status.streams),
+        *((f"  {_whose(stream)}", _stands(stream)) for stream in status.streams),
         ("retrainings asked for", f"{status.requests}, answered {status.candidates}"),
         *((f"lag of {topic}", f"{records:,} records") for topic, records in _by_topic(lag).items()),
         ("open incidents", line.alarms if line.open else "none"),
@@ -182,6 +182,13 @@ def show_model(line: Line, lag: Lag, console: Console, now: int) -> None:
     for entry in line.open:
         console.print()
         console.print(incidents.line(entry, now), markup=False, soft_wrap=True)
+
+
+def _whose(stream: dict[str, Any]) -> str:
+    """A watched quantity, and of which rows it is if not of all; reports of an older driftline say neither."""
+    if stream.get("beside"):
+        return f"{stream['stream']} of version {stream['version']}"
+    return f"{stream['stream']} [{stream['segment']}]" if stream.get("segment") else str(stream["stream"])
 
 
 def _stands(stream: dict[str, Any]) -> str:

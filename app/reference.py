@@ -15,11 +15,12 @@ from bus.generations import read_declared
 from detectors import calibration
 from retrain.baseline import build_reference
 from schemas.models import ModelRecord, Reference
-from schemas.partials import model_key
+from schemas.partials import ALL, model_key
 from schemas.settings import Settings
 from schemas.spec import ModelSpec
 from streams.monitor.generations import Generation
 from streams.monitor.promises import Promise, promised
+from streams.monitor.state import Newcomer
 
 KEPT: calibration.Claim = "within budget on held-out reference"
 
@@ -34,6 +35,7 @@ class Shown:
 
     Attributes:
         stream: ``loss``, ``estimate``, ``score``, ``prediction``, ``latency`` or ``feature.NAME``.
+        segment: ``tag=value`` whose rows alone it is of; empty: all rows.
         claim: what a report may say of its false pages.
         reference: ``fixed`` or ``seasonal slots``.
         windows: held-out windows with rows enough.
@@ -47,6 +49,7 @@ class Shown:
     """
 
     stream: str
+    segment: str
     claim: str
     reference: str
     windows: int
@@ -57,6 +60,11 @@ class Shown:
     reached: float | None
     threshold: float | None
     reason: str
+
+    @property
+    def title(self) -> str:
+        """The stream, and of which rows it is where not of all."""
+        return f"{self.stream} [{self.segment}]" if self.segment else self.stream
 
 
 def of_rows(spec: ModelSpec, rows: Predictions, first: int | None = None) -> Reference:
@@ -125,7 +133,10 @@ def shown(spec: ModelSpec, reference: Reference, pages: float) -> list[Shown]:
         reference: of the model.
         pages: false pages in 30 days that the model may have, > 0.
     """
-    return [_shown(promise) for promise in promised(Generation(0, 0, spec, reference), pages)]
+    # The largest segment comes first in a reference, and so will be the first to have a place in the reserve.
+    segments = dict.fromkeys(watched.segment for watched in reference.watched if watched.segment != ALL)
+    places = [Newcomer(segment, "", place, 0) for place, segment in enumerate(segments, 1)]
+    return [_shown(promise) for promise in promised(Generation(0, 0, spec, reference), pages, newcomers=places)]
 
 
 def _shown(promise: Promise) -> Shown:
@@ -133,6 +144,7 @@ def _shown(promise: Promise) -> Shown:
     known = bool(one.scales)
     return Shown(
         stream=one.stream,
+        segment=one.segment,
         claim=promise.claim,
         reference="fixed" if one.slots is None else "seasonal slots",
         windows=one.windows,
@@ -153,7 +165,7 @@ def grid(found: Iterable[Shown]) -> Grid:
     )
     for one in found:
         printed.add_row(
-            one.stream,
+            one.title,
             one.reference,
             f"{one.windows:,}",
             f"{one.rows:,.0f}",
@@ -173,7 +185,7 @@ def grid(found: Iterable[Shown]) -> Grid:
 
 def reasons(found: Iterable[Shown]) -> list[str]:
     """A line for each stream that cannot keep the budget, or may not page."""
-    return [f"{one.stream}: {one.reason}" for one in found if one.claim != KEPT]
+    return [f"{one.title}: {one.reason}" for one in found if one.claim != KEPT]
 
 
 def as_json(found: Iterable[Shown]) -> list[dict[str, Any]]:

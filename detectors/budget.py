@@ -5,7 +5,7 @@ weights of a model sum to at most 1, it has at most the promised pages in expect
 Halving a weight costs ln 2 = 0.69 nats, which one window of a clear change earns several times over: nearly nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 MONTH_DAYS = 30
@@ -20,8 +20,8 @@ SHARES: Mapping[str, float] = {
     "reserve": 0.10,
 }
 """Which part of a model's budget what may page has: labelled loss, label-free estimate, distribution of scores and
-predictions, features (by importance), latency, hard rules; *reserve* is for what appears at run time (segments,
-versions live at once, new categories). Harm that labels prove comes first."""
+predictions, features (by importance), latency, hard rules; *reserve* is for what appears at run time: segments, and
+versions live beside the one that serves most. Harm that labels prove comes first."""
 
 CALIBRATION_LIMIT = 0.02
 """Above this calibration error on matured labels the label-free estimate loses its weight to the labelled loss."""
@@ -75,10 +75,6 @@ class Budget:
             raise ValueError(f"a chance is of one rule or more, got {rules}")
         return min(1 / (self.of(weight) * rules), 0.5)
 
-    def shared(self, models: int) -> "Budget":
-        """An equal part for each of a team's models."""
-        return Budget(self.pages / models, self.windows)
-
 
 def weights(
     features: Mapping[str, float], *, estimate_error: float | None = None, shares: Mapping[str, float] = SHARES
@@ -121,3 +117,22 @@ def reserved(k: int, reserve: float = SHARES["reserve"]) -> float:
     if k < 1:
         raise ValueError(f"streams that appear are numbered from 1, got {k}")
     return reserve / (k * (k + 1))
+
+
+def of_newcomer(k: int, streams: Collection[str], declared: Mapping[str, float]) -> dict[str, float]:
+    """Weights of the streams of the k-th that appears at run time: parts of its share, in the proportion of the whole.
+
+    Args:
+        k: from 1.
+        streams: which of the declared streams are watched of it, too.
+        declared: weight of each stream of the whole (:func:`weights`); one of no weight has none here either.
+
+    Returns:
+        Stream -> weight, which sum to :func:`reserved`; empty if none of them has a weight.
+
+    Raises:
+        ValueError: k is not positive.
+    """
+    known = {stream: weight for stream in streams if (weight := declared.get(stream, 0.0)) > 0}
+    total = sum(known.values())
+    return {stream: reserved(k) * weight / total for stream, weight in known.items()}

@@ -99,7 +99,7 @@ class Stream:
 
 
 def fit(
-    counts: ArrayLike, calendar: Calendar, measure: Measure, *, threshold: float, streams: int
+    counts: ArrayLike, calendar: Calendar, measure: Measure, *, threshold: float, streams: int, seasonal: bool = True
 ) -> Stream | Insufficient:
     """Fit a stream on its reference's windows.
 
@@ -109,6 +109,7 @@ def fit(
         measure: of a number or of categories.
         threshold: A / w, see :mod:`detectors.budget`.
         streams: how many streams the model has.
+        seasonal: whether slots of the week are looked at.
     """
     rows: NDArray[np.float64] = np.asarray(counts, np.float64)
     if len(np.unique(calendar.days)) < calibration.MIN_BLOCKS:
@@ -118,7 +119,7 @@ def fit(
     ordered = measure.positions is not None
     expected = held_out.shares(held_out.of_others(rows, calendar.days))
     effect = held_out.design_effect_of(rows, expected, ordered=ordered)
-    if rows.shape[1] <= MOST_BINS and len(np.unique(calendar.weeks)) >= calibration.MIN_BLOCKS:
+    if seasonal and rows.shape[1] <= MOST_BINS and len(np.unique(calendar.weeks)) >= calibration.MIN_BLOCKS:
         slots = Slots(rows, calendar.slots, calendar.weeks)
         of_season = slots.expected(calendar.slots, without=calendar.weeks)
         seasonal_effect = held_out.design_effect_of(rows, of_season, ordered=ordered)

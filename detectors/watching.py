@@ -55,7 +55,9 @@ class Windows:
         return len(self.calendar.days)
 
 
-def of_counts(name: str, counts: Ints, measure: stream.Measure, windows: Windows, *, streams: int) -> Watch:
+def of_counts(
+    name: str, counts: Ints, measure: stream.Measure, windows: Windows, *, streams: int, seasonal: bool = True
+) -> Watch:
     """The watch of a distribution.
 
     Args:
@@ -65,11 +67,12 @@ def of_counts(name: str, counts: Ints, measure: stream.Measure, windows: Windows
         measure: of a number or of categories.
         windows: of the counts.
         streams: how many streams the model has: they share the chance that a bound on a mean is too low.
+        seasonal: whether it may have slots of the week.
     """
     full: NDArray[np.bool_] = counts.sum(axis=1) >= quality.MIN_ROWS
     calendar = stream.Calendar(windows.calendar.days[full], windows.calendar.slots[full], windows.calendar.weeks[full])
     # Thresholds belong to who pages: what is stored here is the same at any.
-    found = stream.fit(counts[full], calendar, measure, threshold=inf, streams=streams)
+    found = stream.fit(counts[full], calendar, measure, threshold=inf, streams=streams, seasonal=seasonal)
     common = Watch(
         stream=name,
         kind="categories" if measure.positions is None else "number",

@@ -25,6 +25,7 @@ def build_reference(
     scores: Scores | None = None,
     label: pa.Array | None = None,
     latency_ms: pa.Array | None = None,
+    importances: Mapping[str, float] | None = None,
 ) -> Reference:
     """The reference that rows of predictions make, in any order. All columns are of one length, at least one row.
 
@@ -41,6 +42,7 @@ def build_reference(
             also 0, 1 and booleans. No model may have learned from these labels: losses in the sample would make every
             later window look bad.
         latency_ms: as the service measured it, null where it did not; None: not known.
+        importances: feature -> how much the model's answers depend on it; below 0 is none. None: no model was asked.
 
     Raises:
         ValueError: a column that the task needs is missing, or a value names no class.
@@ -53,7 +55,10 @@ def build_reference(
     labelled = losses_by_window(spec, of, found.losses)
     whole = [_profile(feature, features[feature.name], windows) for feature in spec.features]
     latency = None if latency_ms is None else numbers(latency_ms)
-    watched, calibrated = watch(spec, of, found, labelled=labelled, profiles=whole, features=features, latency=latency)
+    masks = segment_masks(spec, segments)
+    watched, calibrated = watch(
+        spec, of, found, labelled=labelled, profiles=whole, features=features, latency=latency, segments=masks
+    )
     return Reference(
         start=int(windows.min()),
         end=grid.end(int(windows.max())),
@@ -65,7 +70,7 @@ def build_reference(
                     _profile(feature, features[feature.name].filter(pa.array(mask)), windows[mask], of_all)
                     for feature, of_all in zip(spec.features, whole, strict=True)
                 ]
-                for name, mask in segment_masks(spec, segments).items()
+                for name, mask in masks.items()
             },
         },
         score_counts=found.score_counts,
@@ -76,16 +81,20 @@ def build_reference(
         window_rows=labelled.rows.tolist(),
         watched=watched,
         calibrated=calibrated,
+        importances={name: max(0.0, importance) for name, importance in (importances or {}).items()},
     )
 
 
-def build(table: pa.Table, spec: ModelSpec, scores: Floats) -> Reference:
+def build(
+    table: pa.Table, spec: ModelSpec, scores: Floats, importances: Mapping[str, float] | None = None
+) -> Reference:
     """The reference of a first training. It says nothing of latency, which is no part of what a fit may see.
 
     Args:
         table: rows as :func:`retrain.dataset.read` returns them, at least one.
         spec: of a binary model.
         scores: probability of the positive class for each row, by a model that was not fitted on the row's window.
+        importances: of the model's features (``retrain.fit.importances``); None: not known.
     """
     return build_reference(
         spec,
@@ -94,6 +103,7 @@ def build(table: pa.Table, spec: ModelSpec, scores: Floats) -> Reference:
         segments={tag: table[SEGMENT + tag] for tag in spec.segments},
         scores={spec.positive_class: pa.array(scores)},
         label=table["label"],
+        importances=importances,
     )
 
 

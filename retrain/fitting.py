@@ -88,22 +88,23 @@ def _run(job: Job) -> Result:
     if not len(rows):
         raise ValueError("no labelled row before the held-out range: wait for labels, or take a longer history")
     model = fit(rows, plan, seed=seed, threads=_threads())
-    reference = ""
-    if job.holdout_from is None:
-        scores = _out_of_sample(training, spec, seed)
-        reference = store.put(msgspec.json.encode(baseline.build(training, spec, scores)))
-        judged, judged_scores = training, scores
-    else:
-        judged = holdout
-        judged_scores = score(model, dataset.features_only(holdout, spec.features))
+    first = job.holdout_from is None
+    judged = training if first else holdout
     explained = dataset.features_only(judged if len(judged) else training, spec.features)
+    gains = {name: round(value, 9) for name, value in importances(model, explained, seed=seed).items()}
+    reference = ""
+    if first:
+        judged_scores = _out_of_sample(training, spec, seed)
+        reference = store.put(msgspec.json.encode(baseline.build(training, spec, judged_scores, gains)))
+    else:
+        judged_scores = score(model, dataset.features_only(holdout, spec.features))
     return Result(
         artifact=_save(store, model),
         reference=reference,
         rows=len(training),
         holdout_rows=len(holdout),
         metrics=metrics(judged["label"].to_numpy().astype(np.float64), judged_scores),
-        importances={name: round(value, 9) for name, value in importances(model, explained, seed=seed).items()},
+        importances=gains,
         probe=probe(model, explained),
         parameters={k: str(v) for k, v in sorted(model.named_steps["trees"].get_params().items())},
         libraries={name: version(name) for name in LIBRARIES},

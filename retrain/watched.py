@@ -1,15 +1,17 @@
 """What may page by a reference: every stream of a model, calibrated on the windows that the reference is made of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from detectors import calibration, effects, estimate, held_out, quality
+from detectors import budget, calibration, effects, estimate, held_out, quality
 from detectors import watch as reading
 from detectors.distances import bin_positions
 from detectors.sketch import LATENCY_EDGES, SCORE_BINS, group_latency
@@ -19,6 +21,9 @@ from detectors.watching import Windows, of_counts, of_values
 from retrain.scored import Answers, Floats, Ints
 from schemas.models import FEATURE_STREAM, Calibrated, FeatureReference, Watch
 from schemas.spec import ModelSpec
+
+MOST_SEGMENTS = 32
+"""Segments that page by evidence, the largest: the next one's part of the budget would be a ten-thousandth."""
 
 
 class Windowed(NamedTuple):
@@ -72,10 +77,12 @@ def watch(
     profiles: Sequence[FeatureReference],
     features: Mapping[str, pa.Array],
     latency: Floats | None,
+    segments: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> tuple[list[Watch], Calibrated | None]:
     """Every stream that a model's rows allow, and what a binary model's scores mean.
 
-    A stream that cannot be calibrated is there too, and says why.
+    A stream that cannot be calibrated is there too, and says why; of segments only the loss does, the others say no
+    more than that.
 
     Args:
         spec: of the model.
@@ -85,6 +92,7 @@ def watch(
         profiles: of the features over all rows, in whose bins they are counted.
         features: name -> column.
         latency: of each row in ms, NaN where not measured; None: not known.
+        segments: ``tag=value`` -> mask of its rows.
     """
     windows = Windows.of(windowed.starts, spec.grid().offset, spec.reference.timezone, spec.reference.holidays)
     scored = bool((found.score_bins >= 0).any())
@@ -101,10 +109,43 @@ def watch(
     if latency is not None and not np.isnan(latency).all():
         makers.append(partial(_latency, windows, windowed, latency))
     makers += [partial(_feature, windows, windowed, profile, features[profile.name]) for profile in profiles]
-    watched = [make(streams=len(makers)) for make in makers]
+    parts = _of_segments(spec, windows, windowed, found, profiles=profiles, features=features, segments=segments or {})
+    # Segments have the reserve's part of the chance that a bound is too low, as they have of the budget.
+    reserve = budget.SHARES["reserve"] if parts else 0.0
+    watched = [make(streams=ceil(len(makers) / (1 - reserve))) for make in makers]
+    for name, of_segment in parts:
+        made = of_segment(streams=ceil(len(parts) / reserve))
+        if made.scales or made.stream == "loss":
+            watched.append(replace(made, segment=name))
     if isinstance(calibrated, estimate.Calibrated):
         return watched, Calibrated(list(calibrated.starts), list(calibrated.positives))
     return watched, None
+
+
+def _of_segments(
+    spec: ModelSpec,
+    windows: Windows,
+    windowed: Windowed,
+    found: Answers,
+    *,
+    profiles: Sequence[FeatureReference],
+    features: Mapping[str, pa.Array],
+    segments: Mapping[str, NDArray[np.bool_]],
+) -> list[tuple[str, Callable[..., Watch]]]:
+    """(segment, maker of a stream of its rows) of the largest segments: loss, and features in the bins of all rows.
+
+    They have no seasonal slots, for which a segment has too few rows an hour.
+    """
+    makers: list[tuple[str, Callable[..., Watch]]] = []
+    for name in sorted(segments, key=lambda one: (-int(segments[one].sum()), one))[:MOST_SEGMENTS]:
+        mask = segments[name]
+        of, losses = Windowed(windowed.starts, windowed.ids[mask]), found.losses[mask]
+        mine = found._replace(losses=losses)
+        makers.append((name, partial(_loss, spec, windows, losses_by_window(spec, of, losses), mine)))
+        for profile in profiles:
+            column = features[profile.name].filter(pa.array(mask))
+            makers.append((name, partial(_feature, windows, of, profile, column, seasonal=False)))
+    return makers
 
 
 def _loss(spec: ModelSpec, windows: Windows, labelled: Losses, found: Answers, *, streams: int) -> Watch:
@@ -172,7 +213,13 @@ def _of_slowest(counts: Ints, days: Ints) -> float:
 
 
 def _feature(
-    windows: Windows, windowed: Windowed, profile: FeatureReference, column: pa.Array, *, streams: int
+    windows: Windows,
+    windowed: Windowed,
+    profile: FeatureReference,
+    column: pa.Array,
+    *,
+    streams: int,
+    seasonal: bool = True,
 ) -> Watch:
     if profile.kind == "number":
         values: Floats = column.to_numpy(zero_copy_only=False).astype(np.float64)
@@ -184,7 +231,7 @@ def _feature(
     else:
         bins, measure = _codes(column, profile.categories), Measure(None)
     counts = _by_window(windowed, bins, len(profile.counts))
-    return of_counts(FEATURE_STREAM + profile.name, counts, measure, windows, streams=streams)
+    return of_counts(FEATURE_STREAM + profile.name, counts, measure, windows, streams=streams, seasonal=seasonal)
 
 
 def _codes(column: pa.Array, categories: Sequence[str]) -> Ints:

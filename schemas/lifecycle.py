@@ -148,6 +148,8 @@ class StreamReport(Struct, frozen=True):
     Attributes:
         stream: ``loss``, ``estimate``, ``score``, ``prediction``, ``latency`` or ``feature.NAME``.
         version: whose it is; empty of a feature, or before anything was observed.
+        segment: whose rows alone it is of; empty: of all rows.
+        beside: it is of a version that is live beside the one that serves most.
         evidence: what speaks for a change, >= 0; it pages at ``threshold``.
         threshold: A / weight, raised where the reference shows dependence; None: it never pages.
         claim: that may be made of its false pages, ``reason`` why it is not the best one, or why it rests.
@@ -161,6 +163,8 @@ class StreamReport(Struct, frozen=True):
     claim: Claim
     reason: str = ""
     latched: bool = False
+    segment: str = ""
+    beside: bool = False
 
 
 class Report(Struct, frozen=True):

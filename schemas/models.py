@@ -90,6 +90,7 @@ class Watch(Struct, frozen=True):
 
     Attributes:
         stream: ``loss``, ``estimate``, ``score``, ``prediction``, ``latency`` or ``feature.NAME``.
+        segment: ``tag=value`` whose rows alone it is of (``loss`` and features); empty: all rows.
         kind: what a window gives. ``change``: one number, which is held against ``usual``: the mean loss, the error
             rate that CBPE expects, the logarithm of the 99% quantile of latency in ms. ``number`` and ``categories``:
             rows with a value per bin, in the bins of the reference's own profile of it.
@@ -125,6 +126,7 @@ class Watch(Struct, frozen=True):
     reached: float = 0.0
     variable: bool = False
     insufficient: str = ""
+    segment: str = ALL
 
 
 class Calibrated(Struct, frozen=True):
@@ -150,8 +152,11 @@ class Reference(Struct, frozen=True):
         window_losses: mean losses, out of sample, one per reference window with enough labels for a test: the
             leave-one-window-out band of the labelled loss is made of them.
         window_rows: labelled rows of each of these windows.
-        watched: every quantity that may page, calibrated; nothing in a reference of an older driftline.
+        watched: every quantity that may page, calibrated, then those of segments, the largest segment first; nothing in
+            a reference of an older driftline.
         calibrated: of a binary model with labels enough, what its scores mean: the label-free estimate needs it.
+        importances: feature -> how much the model's answers depend on it, >= 0 (``retrain.fit.importances``); empty
+            where no model was asked: all are alike then.
     """
 
     start: int
@@ -166,23 +171,28 @@ class Reference(Struct, frozen=True):
     window_rows: list[int]
     watched: list[Watch] = []
     calibrated: Calibrated | None = None
+    importances: dict[str, float] = {}
 
     def fitting(self, spec: ModelSpec) -> "Reference":
         """What of it still says something about a changed spec: features of the same name and kind, declared tags."""
         kinds = {feature.name: feature.kind for feature in spec.features}
         kept = {feature.name for feature in self.features.get(ALL, []) if kinds.get(feature.name) == feature.kind}
+
+        def declared(segment: str) -> bool:
+            return segment == ALL or segment.split("=", 1)[0] in spec.segments
+
+        def known(stream: str) -> bool:
+            return not stream.startswith(FEATURE_STREAM) or stream.removeprefix(FEATURE_STREAM) in kept
+
         return replace(
             self,
-            watched=[
-                watch
-                for watch in self.watched
-                if not watch.stream.startswith(FEATURE_STREAM) or watch.stream.removeprefix(FEATURE_STREAM) in kept
-            ],
+            watched=[watch for watch in self.watched if known(watch.stream) and declared(watch.segment)],
             features={
                 segment: [feature for feature in features if kinds.get(feature.name) == feature.kind]
                 for segment, features in self.features.items()
-                if segment == ALL or segment.split("=", 1)[0] in spec.segments
+                if declared(segment)
             },
+            importances={name: importance for name, importance in self.importances.items() if name in kept},
         )
 
 

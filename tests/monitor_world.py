@@ -188,11 +188,15 @@ def record(
 
 @dataclass
 class Faults:
-    """Days (0 is the first) on which something is wrong."""
+    """Days (0 is the first) on which something is wrong.
+
+    ``bad_of`` is a version, or a segment, whose labels alone say that it is ``bad``.
+    """
 
     nulls: Sequence[int] = ()
     nulls_of: str = ""
     bad: Sequence[int] = ()
+    bad_of: str = ""
     slow: Sequence[int] = ()
     warm: Sequence[int] = ()
     stuck: Sequence[int] = ()
@@ -203,7 +207,7 @@ class Faults:
 class Aggregator:
     """One source partition of stage 1: two checkpoints a day, the second when the day is over.
 
-    The first of ``versions`` serves, the others shadow it.
+    The first of ``versions`` serves, the others shadow it; from the day ``canary`` on the second gives 60% of answers.
     """
 
     partition: int
@@ -212,6 +216,7 @@ class Aggregator:
     versions: tuple[str, ...] = ("1",)
     generation: int = 1
     model: str = MODEL
+    canary: int | None = None
     _seq: int = 0
     _total: dict[tuple[Any, ...], Sketch] = field(default_factory=dict)
     _changed: set[tuple[Any, ...]] = field(default_factory=set)
@@ -237,7 +242,7 @@ class Aggregator:
             self.partition,
             nulls=day in faults.nulls,
             only=faults.nulls_of,
-            bad=day in faults.bad,
+            bad=day in faults.bad and not faults.bad_of,
             slow=day in faults.slow,
             warm=day in faults.warm,
             stuck=day in faults.stuck,
@@ -264,17 +269,21 @@ class Aggregator:
         for version in self.versions:
             self._add(day, "score", version, "", "", group_score(d.scores[part], ids, 1)[0])
             self._add(day, "latency", version, "", "", group_latency(d.latency[part], ids, 1)[0])
-        self._add(day, "tally", self.versions[0], "", "predictions.served", Sketch(len(ids), 0, 0, (), None, None, ()))
+        beside = len(ids) * 3 // 5 if self.canary is not None and day >= self.canary else 0
+        for version, served in zip(self.versions, (len(ids) - beside, beside), strict=False):
+            if served:
+                self._add(day, "tally", version, "", "predictions.served", Sketch(served, 0, 0, (), None, None, ()))
         counted = len(ids) * len(self.versions)
         self._add(day, "tally", "", "", "predictions.counted", Sketch(counted, 0, 0, (), None, None, ()))
 
     def label(self, day: int, part: slice, view: str) -> None:
         """Labels of some rows of a day have come; they go out with the next checkpoint."""
-        d = self._rows(day)
+        d, of = self._rows(day), self.faults.bad_of
         for version in self.versions:
-            sketch = group_performance(d.scores[part], d.labels[part], np.zeros(len(d.labels[part]), int), 1)[0]
-            self._add(day, view, version, "", "", sketch)
-            self._add(day, view, version, "origin=JFK", "", sketch)
+            for segment in ("", "origin=JFK"):
+                scores = 1 - d.scores if of and of in (version, segment) and day in self.faults.bad else d.scores
+                ids = np.zeros(len(d.labels[part]), int)
+                self._add(day, view, version, segment, "", group_performance(scores[part], d.labels[part], ids, 1)[0])
 
     def _add(self, day: int, *key_and_sketch: Any) -> None:
         *names, sketch = key_and_sketch
@@ -327,12 +336,13 @@ def stream(
     with_reference: bool = True,
     of: Reference | None = None,
     model: str = MODEL,
+    canary: int | None = None,
 ) -> list[list[PartialMessage]]:
     """Messages of each partition, in order."""
     known = (of or reference()) if with_reference else None
     found = []
     for partition in range(partitions):
-        aggregator = Aggregator(partition, known, faults or Faults(), versions, model=model)
+        aggregator = Aggregator(partition, known, faults or Faults(), versions, model=model, canary=canary)
         found.append([message for day in range(days) for message in aggregator.day(day)])
     return found
 

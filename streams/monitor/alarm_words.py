@@ -65,11 +65,12 @@ class Alarm(NamedTuple):
 def worse(alarm: Alarm, measure: Measure) -> tuple[str, str]:
     """(summary, text) of a labelled loss that rose."""
     version, value, usual = alarm.seen.version, alarm.number, alarm.watch.usual
+    where = _where(alarm)
     return (
-        f"version {version} predicts worse than usual: {measure.plain(value, usual)}",
-        f"{measure.name} of version {version} (lower is better) rose from {measure(usual)} (mean of the reference) to "
-        f"{measure(value)} in the newest tested window of {alarm.seen.n:,} labelled rows{_since(alarm, measure)}; "
-        f"{_evidence(alarm)}",
+        f"version {version} predicts worse than usual{where}: {measure.plain(value, usual)}",
+        f"{measure.name} of version {version}{where} (lower is better) rose from {measure(usual)} (mean of the "
+        f"reference) to {measure(value)} in the newest tested window of {alarm.seen.n:,} labelled rows"
+        f"{_since(alarm, measure)}; {_evidence(alarm)}",
     )
 
 
@@ -106,7 +107,8 @@ def answers(alarm: Alarm) -> tuple[str, str]:
 
 def drifted(name: str, moved: Moved | None, alarm: Alarm) -> tuple[str, str]:
     """(summary, text) of a feature that is distributed otherwise than in the reference."""
-    how = f"{name}: {moved_by(moved)}" if moved else f"{name} is distributed unlike the reference"
+    what = f"{name}{_where(alarm)}"
+    how = f"{what}: {moved_by(moved)}" if moved else f"{what} is distributed unlike the reference"
     return how, f"{how}; in {alarm.seen.n:,} rows with a value {_distance(alarm.furthest)}; {_evidence(alarm)}"
 
 
@@ -125,9 +127,16 @@ def where_apart(parts: Parts) -> str:
     return where(parts, worst, "")
 
 
+def _where(alarm: Alarm) -> str:
+    """Of which rows it is, where not of all."""
+    return f" in {alarm.watch.segment}" if alarm.watch.segment else ""
+
+
 def _since(alarm: Alarm, measure: Measure) -> str:
     """The mean of the windows that led to the page, with a confidence sequence where the reference has a spread."""
-    losses = alarm.generation.reference.window_losses if alarm.generation.reference else []
+    reference = alarm.generation.reference
+    # A reference keeps no windows of segments, whose spread is another than that of all rows.
+    losses = reference.window_losses if reference is not None and not alarm.watch.segment else []
     spread = float(np.std(losses, ddof=1)) if len(losses) > 1 else 0.0
     changes, usual = alarm.paged.changes, alarm.watch.usual
     if not changes or not spread > 0:

@@ -1,24 +1,24 @@
 """The condition of each stream that has paged by its evidence, and whose newest window still says so."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from math import exp, isfinite
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from detectors import watch
-from schemas.lifecycle import Claim, Condition, Kind, StreamReport
+from schemas.lifecycle import Claim, Condition, Kind, PerformanceWindow, StreamReport
 from schemas.models import FEATURE_STREAM, Watch
-from schemas.partials import ALL
-from streams.monitor import alarm_words, context, watching, words
+from streams.monitor import alarm_words, context, observing, watching, words
 from streams.monitor.alarm_words import Alarm, Furthest
 from streams.monitor.conditions import Findings, loss_key
 from streams.monitor.generations import Generation
 from streams.monitor.held import Held
 from streams.monitor.labelled import band
+from streams.monitor.newcomers import seated
 from streams.monitor.observing import Observed
 from streams.monitor.promises import promised, worst
-from streams.monitor.state import Watched
+from streams.monitor.state import Newcomer, State, Watched
 
 
 class Weighed(NamedTuple):
@@ -30,6 +30,8 @@ class Weighed(NamedTuple):
         streams: where each stands, for the report.
         claim: the worst of those that may page, the band of the labelled loss among them where it does.
         of_loss: whether the labelled loss pages by evidence; else the reference is too small for it.
+        leads: version that leads; empty before one has answered.
+        newcomers: who has a place in the reserve, by place.
     """
 
     watched: dict[str, Watched]
@@ -37,36 +39,59 @@ class Weighed(NamedTuple):
     streams: list[StreamReport]
     claim: Claim
     of_loss: bool
+    leads: str
+    newcomers: list[Newcomer]
 
 
-def weigh(
-    held: Held,
-    before: Mapping[str, Watched],
-    seen: Mapping[str, Observed],
-    *,
-    generation: Generation,
-    tested: Generation,
-    pages: float,
-    estimate_error: float | None,
-) -> Weighed:
+class Windows(NamedTuple):
+    """The two windows that a tick looks at.
+
+    Attributes:
+        generation: of the window that closes, which starts at ``closing``.
+        tested: generation of the window whose labels are mature, which watches the labelled loss.
+        labelled: what was tested of the version that leads in that window; None: nothing was.
+        others: the same of other versions whose answers were used.
+    """
+
+    generation: Generation
+    closing: int
+    tested: Generation
+    labelled: PerformanceWindow | None
+    others: Sequence[PerformanceWindow]
+
+
+def weigh(held: Held, before: State, windows: Windows, *, pages: float, estimate_error: float | None) -> Weighed:
     """Take what a tick's windows show.
 
     Args:
         held: partials of the model.
-        before: stream -> what it had shown.
-        seen: stream -> what it shows.
-        generation: of the window that closes.
-        tested: of the window whose labels are mature, which watches the labelled loss.
+        before: the state of the tick before.
+        windows: that the tick looks at.
         pages: false pages in 30 days that the model may have.
         estimate_error: calibration error of the scores on matured labels; None: not known.
     """
-    by_stream = {promise.watch.stream: (generation, promise) for promise in promised(generation, pages, estimate_error)}
-    by_stream.pop("loss", None)
-    by_stream |= {
-        p.watch.stream: (tested, p) for p in promised(tested, pages, estimate_error) if p.watch.stream == "loss"
+    generation, tested = windows.generation, windows.tested
+    answers = held.served(windows.closing)
+    leads = observing.leading(answers, before.leading)
+    beside = answers.keys() - {leads}
+    seen = observing.closing(held, generation, windows.closing, leads, sorted(beside))
+    seen |= observing.matured(held, tested, windows.labelled, windows.others)
+    newcomers = seated(
+        before.newcomers,
+        before.watched,
+        [watched for _, watched in generation.watches],
+        seen,
+        beside=sorted(beside | {window.version for window in windows.others}),
+        at=windows.closing + generation.width,
+    )
+    by_stream = {
+        promise.key: (of, promise)
+        for of in (generation, tested)
+        for promise in promised(of, pages, estimate_error, newcomers)
+        if of is (tested if promise.watch.stream == "loss" else generation)
     }
     promises = [promise for _, promise in by_stream.values()]
-    stepped = watching.advance(before, promises, seen)
+    stepped = watching.advance(before.watched, promises, seen)
     conditions = []
     for stream in stepped.active:
         owner, promise = by_stream[stream]
@@ -74,26 +99,32 @@ def weigh(
         if paged is not None:
             furthest = _furthest(promise.watch, seen[stream])
             conditions.append(_condition(held, Alarm(owner, promise.watch, paged, seen[stream], furthest, pages)))
-    of_loss = pages == 0 or any(p.watch.stream == "loss" and isfinite(p.threshold) for p in promises)
+    of_loss = pages == 0 or any(p.key == "loss" and isfinite(p.threshold) for p in promises)
     by_band = not of_loss and tested.spec.alerts.labelled_loss and band(tested) is not None
     return Weighed(
         watched=stepped.watched,
         found=Findings(
             tuple(sorted(conditions, key=lambda condition: condition.key)),
-            frozenset(_key(stream, stepped.watched[stream].version) for stream in stepped.unknown),
+            frozenset(_key(by_stream[stream][1].watch, stepped.watched[stream].version) for stream in stepped.unknown),
         ),
         streams=stepped.streams,
         claim="not enough data" if by_band else worst(promises),
         of_loss=of_loss,
+        leads=leads or before.leading,
+        newcomers=newcomers,
     )
 
 
-def _key(stream: str, version: str) -> str:
+def _key(watched: Watch, version: str) -> str:
+    """Names the condition of a stream; that of a segment beside that of all rows."""
+    stream = watched.stream
     if stream == "loss":
-        return loss_key(version)
-    if stream.startswith(FEATURE_STREAM):
-        return f"drift/{stream.removeprefix(FEATURE_STREAM)}"
-    return f"latency/usual/{version}" if stream == "latency" else f"{stream}/{version}"
+        key = loss_key(version)
+    elif stream.startswith(FEATURE_STREAM):
+        key = f"drift/{stream.removeprefix(FEATURE_STREAM)}"
+    else:
+        key = f"latency/usual/{version}" if stream == "latency" else f"{stream}/{version}"
+    return f"{key} [{watched.segment}]" if watched.segment else key
 
 
 def _condition(held: Held, alarm: Alarm) -> Condition:
@@ -108,11 +139,11 @@ def _condition(held: Held, alarm: Alarm) -> Condition:
         case "estimate":
             # Error rates are watched, of which more is worse; what is stored of windows is the accuracy.
             numbers, told = ("accuracy", 1 - alarm.number, 1 - limit), alarm_words.estimated(alarm)
-            return _of_version(alarm, "estimate", numbers, told)
+            return _told(alarm, "estimate", numbers, told)
         case "latency":
             numbers, told = ("p99", exp(alarm.number), exp(limit)), alarm_words.slower(alarm)
-            return _of_version(alarm, "latency", numbers, told)
-    found = _of_version(alarm, "score", furthest, alarm_words.answers(alarm))
+            return _told(alarm, "latency", numbers, told)
+    found = _told(alarm, "score", furthest, alarm_words.answers(alarm))
     return replace(found, severity="warning")
 
 
@@ -125,15 +156,15 @@ def _furthest(calibration: Watch, seen: Observed) -> Furthest:
     return max(found, key=lambda distance: distance.value - distance.limit)
 
 
-def _of_version(alarm: Alarm, kind: Kind, numbers: tuple[str, float, float], told: tuple[str, str]) -> Condition:
+def _told(alarm: Alarm, kind: Kind, numbers: tuple[str, float, float], told: tuple[str, str]) -> Condition:
     """A condition of ``numbers`` (metric, value, limit) that is ``told`` (summary, text)."""
     metric, value, limit = numbers
     summary, text = told
     return Condition(
-        key=_key(alarm.watch.stream, alarm.seen.version),
+        key=_key(alarm.watch, alarm.seen.version),
         kind=kind,
         version=alarm.seen.version,
-        segment=ALL,
+        segment=alarm.watch.segment,
         name="",
         metric=metric,
         value=value,
@@ -148,15 +179,18 @@ def _of_version(alarm: Alarm, kind: Kind, numbers: tuple[str, float, float], tol
 def _loss(held: Held, alarm: Alarm, limit: float) -> Condition:
     generation, seen = alarm.generation, alarm.seen
     measure = words.Measure.of(generation.spec, generation.loss)
-    parts = context.losses(held, generation, seen.window, version=seen.version, metric=generation.loss)
     numbers = generation.loss, alarm.number, limit
-    found = _of_version(alarm, "labelled_loss", numbers, alarm_words.worse(alarm, measure))
+    found = _told(alarm, "labelled_loss", numbers, alarm_words.worse(alarm, measure))
+    if alarm.watch.segment:
+        return found
+    parts = context.losses(held, generation, seen.window, version=seen.version, metric=generation.loss)
     return replace(found, where=words.where_losses(parts, measure))
 
 
 def _feature(held: Held, alarm: Alarm, name: str) -> Condition:
-    generation, window = alarm.generation, alarm.seen.window
-    told = alarm_words.drifted(name, context.moved_of(held, generation, window, name), alarm)
-    found = _of_version(alarm, "drift", alarm.furthest, told)
-    where = alarm_words.where_apart(context.apart(held, generation, window, name))
-    return replace(found, name=name, severity="warning", where=where)
+    generation, window, segment = alarm.generation, alarm.seen.window, alarm.watch.segment
+    told = alarm_words.drifted(name, context.moved_of(held, generation, window, name, segment), alarm)
+    found = replace(_told(alarm, "drift", alarm.furthest, told), name=name, severity="warning")
+    if segment:
+        return found
+    return replace(found, where=alarm_words.where_apart(context.apart(held, generation, window, name)))

@@ -6,13 +6,13 @@ the reference is too small for evidence (``streams.monitor.watching``), which pa
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from detectors import budget, latency, quality
 from detectors.sketch import Sketch
 from detectors.verdict import Insufficient
-from schemas.lifecycle import Condition, PerformanceWindow
+from schemas.lifecycle import Condition, Kind, PerformanceWindow
 from schemas.models import FEATURE_STREAM, FeatureReference
 from schemas.partials import ALL
 from streams.monitor import context, words
@@ -46,6 +46,11 @@ class Findings:
         """Both, in order."""
         active = sorted((*self.active, *other.active), key=lambda condition: condition.key)
         return Findings(tuple(active), self.unknown | other.unknown)
+
+    def without(self, kind: Kind, versions: Collection[str]) -> "Findings":
+        """All but conditions of this kind that are of these versions."""
+        kept = tuple(found for found in self.active if found.kind != kind or found.version not in versions)
+        return Findings(kept, self.unknown)
 
 
 def find(
@@ -187,7 +192,8 @@ def _constant(
     generation: Generation, window: int, reference: FeatureReference, sketch: Sketch, chance: float
 ) -> Iterator[Condition | str]:
     """A feature that has one value in all rows, and never had; only where its rows' worth is known."""
-    watch = next((w for _, w in generation.watches if w.stream == FEATURE_STREAM + reference.name), None)
+    stream = FEATURE_STREAM + reference.name
+    watch = next((w for _, w in generation.watches if (w.stream, w.segment) == (stream, ALL)), None)
     total = sum(reference.counts)
     if watch is None or not watch.effective_rows or not total or len(reference.counts) != len(sketch.counts):
         return

@@ -96,19 +96,19 @@ def losses(held: Held, generation: Generation, window: int, *, version: str, met
 def moved(held: Held, generation: Generation, window: int) -> list[Moved]:
     """The features that are furthest from the reference in the window that closes, furthest first: a ranking, no test.
 
-    By how many minimum effects they moved, where the reference says it of all of them; else by Jensen-Shannon distance.
-    Nobody has said which feature matters more: all alike.
+    By how many minimum effects they moved, where the reference says it of all of them; else by Jensen-Shannon distance;
+    times their importance, where the reference knows it.
     """
     found = {feature.name: feature for feature in _distances(held, generation, window)}
     by_effect = {name: feature.effect for name, feature in found.items() if feature.effect is not None}
     by_distance = {name: feature.distance for name, feature in found.items()}
-    ranked = effects.ranking(by_effect if len(by_effect) == len(found) else by_distance, {})
+    ranked = effects.ranking(by_effect if len(by_effect) == len(found) else by_distance, generation.importances)
     return [found[feature.name] for feature in ranked]
 
 
-def moved_of(held: Held, generation: Generation, window: int, name: str) -> Moved | None:
-    """How one feature moved; None when it cannot be told."""
-    return next((feature for feature in _distances(held, generation, window) if feature.name == name), None)
+def moved_of(held: Held, generation: Generation, window: int, name: str, segment: str = ALL) -> Moved | None:
+    """How one feature moved in a segment; None when it cannot be told."""
+    return next((feature for feature in _distances(held, generation, window, segment) if feature.name == name), None)
 
 
 def apart(held: Held, generation: Generation, window: int, name: str) -> Parts:
@@ -133,14 +133,11 @@ def _parts(by_segment: Mapping[str, tuple[float | None, int]], min_rows: int) ->
     return sorted(parts, key=lambda part: (-part.value, part.segment))
 
 
-def _distances(held: Held, generation: Generation, window: int) -> Iterator[Moved]:
-    if generation.reference is None:
-        return
-    known = {reference.name: reference for reference in generation.reference.features.get(ALL, [])}
-    watches = {watched.stream: watched for _, watched in generation.watches if watched.scales}
+def _distances(held: Held, generation: Generation, window: int, segment: str = ALL) -> Iterator[Moved]:
+    watches = {w.stream: w for _, w in generation.watches if w.scales and w.segment == segment}
     for key, sketch in held.merged(window, "feature").items():
-        reference = known.get(key.name)
-        if key.segment != ALL or key.generation != generation.number or reference is None:
+        reference = generation.feature(segment, key.name)
+        if key.segment != segment or key.generation != generation.number or reference is None:
             continue
         enough = min(sketch.n - sketch.nulls, reference.n - reference.nulls) >= generation.spec.alerts.min_rows
         if enough and len(reference.counts) == len(sketch.counts):

@@ -79,12 +79,14 @@ class ModelMonitor:
         mature = start - generation.maturity
         judged: list[PerformanceWindow] = []
         run, newest, labelled = before.run, before.tested, None
+        others: list[PerformanceWindow] = []
         tested_generation = generations.at(mature) if mature >= before.first else generation
         if mature >= before.first:
             judged, numbers = tested(held, tested_generation, mature)
             metrics += numbers
-            served = self._served(mature)
-            labelled = next((window for window in judged if window.version == served), None)
+            led = observing.leading(held.served(mature), newest.version if newest else "")
+            labelled = next((window for window in judged if window.version == led), None)
+            others = [window for window in judged if window is not labelled and window.version in held.served(mature)]
             newest = labelled or newest
             run = conditions.advance(run, labelled, tested_generation)
 
@@ -100,25 +102,20 @@ class ModelMonitor:
             before.rules, generation, metrics, window=start, served=served, mature=mature, tested_by=tested_by
         )
         matured = calibrating.count(before.matured, held, tested_generation, labelled)
-        seen = observing.closing(held, generation, start, served) | observing.matured(tested_generation, labelled)
+        # What a team's models share is known by the tick before: a repeated tick decides by the same.
+        pages = generations.pages if before.pages is None else before.pages
         evidence = alarms.weigh(
             held,
-            before.watched,
-            seen,
-            generation=generation,
-            tested=tested_generation,
-            pages=generations.pages,
+            before,
+            alarms.Windows(generation, start, tested_generation, labelled, others),
+            pages=pages,
             estimate_error=calibrating.error(matured, generation),
         )
-        by_hard_rules = conditions.find(
-            held, generation, start, served, None if evidence.of_loss else run, pages=generations.pages
-        )
+        by_hard_rules = conditions.find(held, generation, start, served, None if evidence.of_loss else run, pages=pages)
         found = by_hard_rules | found_by_rules | evidence.found
         team = generation.spec.team
         incident, quiet = life.update(before.incident, before.quiet, found, **who, team=team, at=at)
-        watched = evidence.watched
-        if incident is not None and incident.state == "resolved":
-            watched = watching.released(watched)
+        resolved = incident is not None and incident.state == "resolved"
         counted = traffic(held, start)[ALL]
         state = replace(
             before,
@@ -129,13 +126,18 @@ class ModelMonitor:
             tested=newest,
             rules=ruled,
             quiet=quiet,
-            watched=watched,
+            watched=watching.released(evidence.watched) if resolved else evidence.watched,
             matured=matured,
+            leading=evidence.leads,
+            newcomers=evidence.newcomers,
+            pages=generations.pages,
         )
 
         # 5. Decide on a request: for a training, or, where nothing is trained, for a reference.
-        paged = any(condition.kind == "labelled_loss" for condition in found.active)
-        grounds = found if paged else found | conditions.above_band(held, generation, start, run)
+        # What is wrong with a version beside the one that leads is no reason to train anew.
+        grounds = found.without("labelled_loss", {window.version for window in others})
+        if not any(condition.kind == "labelled_loss" for condition in grounds.active):
+            grounds |= conditions.above_band(held, generation, start, run)
         request, state = requests.ask(
             state, generations.at(at), found=grounds, incident=incident, marks=marks, **who, at=at
         )
@@ -153,7 +155,7 @@ class ModelMonitor:
                 moved=context.moved(held, generation, start),
                 state=state,
                 claim=evidence.claim,
-                pages=generations.pages,
+                pages=pages,
             )
             incident = page.tell(incident, scene)
         state = replace(state, incident=incident if incident is not None and incident.state == "open" else None)
@@ -170,7 +172,7 @@ class ModelMonitor:
             incident=incident,
             requests=[asked for asked in (request, reference) if asked],
             not_judged=tuple(generation.not_judged),
-            pages=generations.pages,
+            pages=pages,
             claim=evidence.claim,
             streams=tuple(evidence.streams),
         )

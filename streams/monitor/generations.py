@@ -57,6 +57,11 @@ class Generation:
         return self.reference.loss if self.reference is not None else USUAL_LOSS[self.spec.task]
 
     @property
+    def importances(self) -> dict[str, float]:
+        """Feature -> how much the model's answers depend on it; empty where nobody has said."""
+        return self.reference.importances if self.reference is not None else {}
+
+    @property
     def not_judged(self) -> list[str]:
         """What pages nobody for want of data in the reference; nothing while there is none."""
         return [] if self.reference is None else enough.not_judged(self.spec, self.reference)

@@ -1,9 +1,9 @@
 """What a window gives each watched quantity: one number, or rows per bin; nothing when it has too few rows."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from detectors import held_out, quality
+from detectors import held_out, quality, tasks
 from detectors.sketch import Sketch
 from detectors.watch import expected_error, log_p99
 from schemas.lifecycle import PerformanceWindow
@@ -12,6 +12,7 @@ from schemas.partials import ALL
 from streams.monitor.close import by_version, scores
 from streams.monitor.generations import Generation
 from streams.monitor.held import Held
+from streams.monitor.state import named
 
 LEAST_SHARE = 0.25
 """Of the rows of a reference window: sampling noise is then twice what the calibration knows; less is not judged."""
@@ -33,60 +34,107 @@ class Observed(NamedTuple):
     n: int
 
 
-def closing(held: Held, generation: Generation, window: int, serving: str | None) -> dict[str, Observed]:
-    """What the window that closes says without labels: stream -> observation.
+def leading(answers: Mapping[str, int], before: str) -> str | None:
+    """The version whose streams are the model's; None when none has answered.
+
+    The one that gave most of the answers (the first by name of equals), or ``before``, who led, for as long as it gives
+    a quarter of them: a canary that takes half of the traffic does not make what the champion has shown undone.
+
+    Args:
+        answers: version -> answers in a window that were used.
+        before: version that led in the window before; empty: none did.
+    """
+    if answers.get(before, 0) > 0 and answers[before] >= LEAST_SHARE * sum(answers.values()):
+        return before
+    return min(answers, key=lambda version: (-answers[version], version), default=None)
+
+
+def closing(
+    held: Held, generation: Generation, window: int, leads: str | None, beside: Collection[str] = ()
+) -> dict[str, Observed]:
+    """What the window that closes says without labels: stream (``streams.monitor.state.named``) -> observation.
 
     Args:
         held: partials of the model.
         generation: of the window.
         window: its start.
-        serving: version that gave most of its answers, None when unknown.
+        leads: version that leads in it, None when unknown.
+        beside: other versions whose answers were used.
     """
-    found = dict(_features(held, generation, window))
-    if serving is not None:
-        found |= _answers(held, generation, window, serving)
-    watches = {watched.stream: watched for _, watched in generation.watches}
-    return {
-        stream: seen
-        for stream, seen in found.items()
-        if stream in watches and _tells(watches[stream], generation, seen)
-    }
-
-
-def matured(generation: Generation, window: PerformanceWindow | None) -> dict[str, Observed]:
-    """What the window whose labels are mature says: the labelled loss of the version that served it."""
-    if window is None or window.loss is None or window.verdict == "insufficient":
-        return {}
-    seen = Observed(window.window_start, window.version, window.loss, window.n)
-    told = any(watched.stream == "loss" and _tells(watched, generation, seen) for _, watched in generation.watches)
-    return {"loss": seen} if told else {}
-
-
-def _features(held: Held, generation: Generation, window: int) -> Iterator[tuple[str, Observed]]:
+    watches = {(watched.stream, watched.segment): watched for _, watched in generation.watches}
+    found = {}
     for key, sketch in held.merged(window, "feature").items():
-        if key.segment == ALL and key.generation == generation.number:
-            yield FEATURE_STREAM + key.name, Observed(window, "", sketch.counts, sketch.n - sketch.nulls)
+        watched = watches.get((FEATURE_STREAM + key.name, key.segment))
+        if watched is not None and key.generation == generation.number:
+            seen = Observed(window, "", sketch.counts, sketch.n - sketch.nulls)
+            if _tells(watched, generation, seen):
+                found[named(watched.stream, watched.segment)] = seen
+    for stream, seen in _answers(held, generation, window, leads) if leads is not None else ():
+        watched = watches.get((stream, ALL))
+        if watched is not None and _tells(watched, generation, seen):
+            found[stream] = seen
+    slow = watches.get(("latency", ALL))
+    for version in beside if slow is not None else ():
+        seen_of = _latency(held, window, version)
+        if slow is not None and seen_of is not None and _tells(slow, generation, seen_of):
+            found[named("latency", version=version)] = seen_of
+    return found
 
 
-def _answers(held: Held, generation: Generation, window: int, serving: str) -> Iterator[tuple[str, Observed]]:
+def matured(
+    held: Held, generation: Generation, window: PerformanceWindow | None, beside: Iterable[PerformanceWindow] = ()
+) -> dict[str, Observed]:
+    """What the window whose labels are mature says: the labelled losses.
+
+    Args:
+        held: partials of the model.
+        generation: of the window.
+        window: what was tested of the version that leads in it, also in its segments; None: nothing was.
+        beside: of other versions whose answers were used.
+    """
+    watches = {watched.segment: watched for _, watched in generation.watches if watched.stream == "loss"}
+    found = {}
+    for one in (window, *beside):
+        if one is None or one.loss is None or one.verdict == "insufficient" or ALL not in watches:
+            continue
+        seen = Observed(one.window_start, one.version, one.loss, one.n)
+        if _tells(watches[ALL], generation, seen):
+            found[named("loss", version="" if one is window else one.version)] = seen
+    if window is None or window.verdict == "insufficient":
+        return found
+    for segment in sorted(watches.keys() - {ALL}):
+        pairs = by_version(held.merged(window.window_start, "matured"), segment).get(window.version)
+        loss = tasks.metrics(generation.spec, pairs)[generation.loss] if pairs is not None else None
+        if pairs is not None and loss is not None:
+            seen = Observed(window.window_start, window.version, loss, pairs.n)
+            if _tells(watches[segment], generation, seen):
+                found[named("loss", segment)] = seen
+    return found
+
+
+def _answers(held: Held, generation: Generation, window: int, version: str) -> Iterator[tuple[str, Observed]]:
     def of(sketches: dict[str, Sketch]) -> Sketch | None:
-        return sketches.get(serving)
+        return sketches.get(version)
 
     classes = len(generation.spec.classes)
     calibrated = generation.reference.calibrated if generation.reference else None
     if (score := of(by_version(scores(held, generation, window)))) is not None:
         n = score.n - score.nulls
-        yield "score", Observed(window, serving, score.counts, n)
+        yield "score", Observed(window, version, score.counts, n)
         if calibrated is not None:
             expected = expected_error(calibrated, score.counts)
             if expected is not None:
-                yield "estimate", Observed(window, serving, expected, n)
+                yield "estimate", Observed(window, version, expected, n)
     if (predicted := of(by_version(held.merged(window, "prediction")))) is not None:
-        yield "prediction", Observed(window, serving, predicted.counts[:classes], predicted.n)
-    if (took := of(by_version(held.merged(window, "latency")))) is not None:
-        slowest = log_p99(took)
-        if slowest is not None:
-            yield "latency", Observed(window, serving, slowest, took.n - took.nulls)
+        yield "prediction", Observed(window, version, predicted.counts[:classes], predicted.n)
+    if (took := _latency(held, window, version)) is not None:
+        yield "latency", took
+
+
+def _latency(held: Held, window: int, version: str) -> Observed | None:
+    took = by_version(held.merged(window, "latency")).get(version)
+    slowest = log_p99(took) if took is not None else None
+    return None if took is None or slowest is None else Observed(window, version, slowest, took.n - took.nulls)
 
 
 def _tells(watch: Watch, generation: Generation, seen: Observed) -> bool:

@@ -1,13 +1,16 @@
 """What each watched quantity may spend of the model's budget of false pages, and what may be claimed of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 from typing import NamedTuple
 
 from detectors import budget, watch
 from schemas.lifecycle import Claim
 from schemas.models import FEATURE_STREAM, Watch
+from schemas.partials import ALL
 from streams.monitor.generations import Generation
+from streams.monitor.newcomers import OF_A_VERSION
+from streams.monitor.state import Newcomer, named
 
 WORST_FIRST: tuple[Claim, ...] = ("estimated, dependence high", "within budget on held-out reference")
 """Claims of what may page."""
@@ -15,6 +18,11 @@ WORST_FIRST: tuple[Claim, ...] = ("estimated, dependence high", "within budget o
 MISCALIBRATED = "matured labels say that scores do not mean what they meant in the reference"
 
 NO_BUDGET = "the team accepts no false page (falseAlarmBudget), so nothing pages by evidence"
+
+NOT_SEEN = "no window has had rows enough of it yet"
+
+Weights = Mapping[str, float]
+"""Stream -> its part of the model's budget."""
 
 
 class Promise(NamedTuple):
@@ -25,6 +33,7 @@ class Promise(NamedTuple):
         watch: the calibration.
         threshold: evidence that pages: A / weight, raised where the reference shows dependence; infinite: never.
         claim: that may be made of its false pages, and ``reason`` for it.
+        beside: version whose it is, if that is live beside the one that leads; else empty.
     """
 
     calibration: str
@@ -32,32 +41,48 @@ class Promise(NamedTuple):
     threshold: float
     claim: Claim
     reason: str
+    beside: str = ""
+
+    @property
+    def key(self) -> str:
+        """Name of what is watched."""
+        return named(self.watch.stream, self.watch.segment, self.beside)
 
 
-def promised(generation: Generation, pages: float, estimate_error: float | None = None) -> list[Promise]:
+def promised(
+    generation: Generation,
+    pages: float,
+    estimate_error: float | None = None,
+    newcomers: Iterable[Newcomer] = (),
+) -> list[Promise]:
     """Every stream of a generation; nothing without a reference, or with one of an older driftline.
 
     Args:
         generation: whose reference watches.
         pages: false pages in 30 days that the model may have, >= 0.
         estimate_error: calibration error of the scores on matured labels; None: not known.
+        newcomers: segments and versions with a place in the reserve; a segment without one cannot page yet.
     """
-    weights = _weights(generation, estimate_error)
+    weights, seated = _weights(generation, estimate_error), list(newcomers)
+    streams: dict[str, list[str]] = {}
+    for _, watched in generation.watches:
+        streams.setdefault(watched.segment, []).append(watched.stream)
+    parts = {
+        one.segment: budget.of_newcomer(one.place, streams.get(one.segment, ()), weights)
+        for one in seated
+        if one.segment != ALL
+    }
     promises = []
     for name, watched in generation.watches:
-        weight = weights.get(watched.stream)
-        if weight is None and watched.stream == "estimate":
+        stream, segment = watched.stream, watched.segment
+        if stream == "estimate" and stream not in weights:
             reason = f"{MISCALIBRATED} (calibration error {estimate_error:.3f}): the labelled loss has its weight"
             promises.append(Promise(name, watched, float("inf"), "not enough data", reason))
-        if weight is None:
-            continue
-        if pages > 0:
-            threshold = budget.Budget.of_width(pages, generation.width).of(weight)
-            claim, reason, threshold = watch.examined(watched, threshold)
-        else:
-            claim, reason, threshold = "not enough data", NO_BUDGET, float("inf")
-        promises.append(Promise(name, watched, threshold, claim, reason))
-    return promises
+        elif stream in weights and segment == ALL:
+            promises.append(_promise(name, watched, weights[stream], generation, pages))
+        elif stream in weights:
+            promises.append(_promise(name, watched, parts.get(segment, {}).get(stream), generation, pages))
+    return [*promises, *_beside(generation, pages, weights, seated)]
 
 
 def worst(promises: Iterable[Promise]) -> Claim:
@@ -66,10 +91,32 @@ def worst(promises: Iterable[Promise]) -> Claim:
     return next((claim for claim in WORST_FIRST if claim in found), "not enough data")
 
 
+def _beside(generation: Generation, pages: float, weights: Weights, newcomers: Iterable[Newcomer]) -> Iterator[Promise]:
+    """Streams of the versions that are live beside the one that leads."""
+    known = {w.stream: (name, w) for name, w in generation.watches if w.stream in OF_A_VERSION and w.segment == ALL}
+    for one in newcomers:
+        if one.version:
+            for stream, weight in budget.of_newcomer(one.place, known, weights).items():
+                yield _promise(*known[stream], weight, generation, pages)._replace(beside=one.version)
+
+
+def _promise(name: str, watched: Watch, weight: float | None, generation: Generation, pages: float) -> Promise:
+    """A stream of this weight; None: it has none yet."""
+    if not pages > 0:
+        return Promise(name, watched, float("inf"), "not enough data", NO_BUDGET)
+    if weight is None:
+        # Whatever cannot be calibrated says that first: no place would let it page.
+        found = watch.examined(watched, 1.0)
+        reason = NOT_SEEN if isfinite(found.threshold) else found.reason
+        return Promise(name, watched, float("inf"), "not enough data", reason)
+    found = watch.examined(watched, budget.Budget.of_width(pages, generation.width).of(weight))
+    return Promise(name, watched, found.threshold, found.claim, found.reason)
+
+
 def _weights(generation: Generation, estimate_error: float | None) -> dict[str, float]:
-    streams = [watched.stream for _, watched in generation.watches]
-    # Nobody has said which feature matters more: all alike.
-    features = {s.removeprefix(FEATURE_STREAM): 1.0 for s in streams if s.startswith(FEATURE_STREAM)}
+    streams = [watched.stream for _, watched in generation.watches if watched.segment == ALL]
+    names = [stream.removeprefix(FEATURE_STREAM) for stream in streams if stream.startswith(FEATURE_STREAM)]
+    features = {name: generation.importances.get(name, 0.0) for name in names}
     weights = budget.weights(features, estimate_error=estimate_error)
     if "prediction" in streams:
         # One share for what a model answers, as classes and as probabilities.

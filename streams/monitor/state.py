@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from schemas.ids import canonical_json
 from schemas.lifecycle import Incident, PerformanceWindow, RequestReason
+from schemas.partials import ALL
 from schemas.tasks import Loss
 
 
@@ -97,6 +98,30 @@ class Watched(Struct, frozen=True):
     paged: Paged | None = None
 
 
+class Newcomer(Struct, frozen=True):
+    """A segment, or a version that is live beside the one that leads: it has a part of the budget's reserve.
+
+    Attributes:
+        segment: ``tag=value``; empty of a version.
+        version: empty of a segment.
+        place: k of its weight, from 1.
+        last: end of the newest window that it was observed at.
+    """
+
+    segment: str
+    version: str
+    place: int
+    last: int
+
+
+def named(stream: str, segment: str = ALL, version: str = "") -> str:
+    """Name of what is watched: the stream itself, or with whose it is of segments and versions beside the leading.
+
+    Names of features and values of segments may hold any character, so that no separator would do.
+    """
+    return canonical_json([stream, segment, version]).decode() if segment or version else stream
+
+
 class Matured(Struct, frozen=True):
     """Matured labels of one version by group of calibrated scores (``schemas.models.Calibrated``).
 
@@ -126,8 +151,11 @@ class State(Struct, frozen=True):
         incident: the open one.
         quiet: ticks in a row without a condition, while an incident is open.
         asked: how many requests were ever made; ``recent`` are those of the last year, oldest first.
-        watched: stream -> what it has shown so far.
+        watched: stream (:func:`named`) -> what it has shown so far.
         matured: labels that say whether scores still mean what they did.
+        leading: version that leads in the newest window, empty before one has answered.
+        newcomers: who has a part of the budget's reserve, by place.
+        pages: false pages in 30 days that the model may have from the next tick on; None before the first.
     """
 
     first: int
@@ -143,6 +171,9 @@ class State(Struct, frozen=True):
     recent: list[Asked] = []
     watched: dict[str, Watched] = {}
     matured: Matured | None = None
+    leading: str = ""
+    newcomers: list[Newcomer] = []
+    pages: float | None = None
 
 
 def encode(state: State) -> bytes:

@@ -29,7 +29,7 @@ class Stepped(NamedTuple):
     """What a tick's windows say.
 
     Attributes:
-        watched: stream -> what it has shown so far.
+        watched: stream (``streams.monitor.state.named``) -> what it has shown so far.
         active: streams that are latched, and whose window still says so.
         unknown: streams that are latched, and whose window says nothing.
         streams: where each stands, for the report.
@@ -52,15 +52,15 @@ def advance(before: Mapping[str, Watched], promises: Iterable[Promise], seen: Ma
     watched: dict[str, Watched] = {}
     active, unknown, streams = [], [], []
     for promise in promises:
-        stream = promise.watch.stream
+        stream = promise.key
         if not isfinite(promise.threshold):
-            streams.append(StreamReport(stream, "", 0.0, None, promise.claim, promise.reason))
+            streams.append(_report(None, promise, promise.reason))
             continue
         observed, entry, rests = seen.get(stream), before.get(stream), ""
         if entry is None or entry.watch != promise.calibration:
             entry = _fresh(promise, observed.version if observed else "")
         if observed is not None and observed.version != entry.version:
-            if stream in OF_ITS_VERSION and entry.version:
+            if promise.watch.stream in OF_ITS_VERSION and entry.version:
                 entry = _fresh(promise, entry.version)
                 rests = f"rests: version {observed.version} serves, and what is usual is of version {entry.version}"
                 observed = None
@@ -114,15 +114,19 @@ def _holds(promise: Promise, observed: Observed) -> bool:
     return bool(watch.factors(promise.watch, observed.value, observed.window).max() > 1)
 
 
-def _report(entry: Watched, promise: Promise, rests: str) -> StreamReport:
-    paged = entry.paged
+def _report(entry: Watched | None, promise: Promise, rests: str) -> StreamReport:
+    """Where a stream stands; None: it never pages."""
+    paged = entry.paged if entry else None
     kept = promise.claim == "within budget on held-out reference"
+    reached = paged.evidence if paged else Evidence.from_dict(entry.evidence).value if entry else 0.0
     return StreamReport(
         stream=promise.watch.stream,
-        version=entry.version,
-        evidence=paged.evidence if paged else Evidence.from_dict(entry.evidence).value,
-        threshold=promise.threshold,
+        version=entry.version if entry else promise.beside,
+        evidence=reached,
+        threshold=promise.threshold if entry else None,
         claim=promise.claim,
         reason=rests or ("" if kept else promise.reason),
         latched=paged is not None,
+        segment=promise.watch.segment,
+        beside=bool(promise.beside),
     )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.budget import SHARES, Budget, reserved, weights
+from detectors.budget import SHARES, Budget, of_newcomer, reserved, weights
 
 importances = st.dictionaries(st.text(min_size=1, max_size=5), st.floats(0, 100), min_size=1, max_size=50)
 
@@ -14,7 +14,6 @@ def test_a_page_a_month_of_quarter_hours() -> None:
     assert budget.threshold == 2_880
     assert budget.of(0.45) == pytest.approx(6_400)
     assert Budget.of_width(2, 15 * 60_000).threshold == 1_440
-    assert budget.shared(4).threshold == 4 * 2_880
 
 
 @given(features=importances, appeared=st.integers(0, 200), error=st.none() | st.floats(0, 1))
@@ -66,3 +65,15 @@ def test_hard_rules_have_a_part_of_the_pages() -> None:
     assert Budget(30, 30).chance(1, 1) == 0.5, "a chance is below 1 however large the budget"
     with pytest.raises(ValueError, match="one rule or more"):
         budget.chance(0.05, 0)
+
+
+@given(features=importances, k=st.integers(1, 100), taken=st.data())
+def test_a_newcomers_streams_share_its_place_as_the_whole_is_shared(
+    features: dict[str, float], k: int, taken: st.DataObject
+) -> None:
+    declared = weights(features)
+    streams = taken.draw(st.lists(st.sampled_from([*declared, "unknown"]), unique=True))
+    found = of_newcomer(k, streams, declared)
+    assert set(found) == set(streams) - {"unknown"}
+    assert sum(found.values()) == pytest.approx(reserved(k) if found else 0.0)
+    assert all(found[a] * declared[b] == pytest.approx(found[b] * declared[a]) for a in found for b in found)

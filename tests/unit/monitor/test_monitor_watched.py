@@ -12,6 +12,8 @@ from schemas.spec import AlertSpec, RetrainingSpec
 from streams.monitor.core import ModelMonitor
 from streams.monitor.generations import Generations
 from streams.monitor.held import Held
+from streams.monitor.promises import NOT_SEEN
+from streams.monitor.state import named
 
 DAYS = 20
 REFERENCE_DAYS = 60
@@ -55,12 +57,17 @@ def reports(of: Reference, faults: world.Faults | None = None) -> tuple[list[Rep
 
 def test_every_stream_is_observed_in_every_window_and_none_pages(reference: Reference) -> None:
     found, monitor = reports(reference)
-    streams = {stream.stream: stream for stream in found[-1].streams}
-    assert set(streams) == {"loss", "estimate", "score", "latency", "feature.temp", "feature.origin"}
+    streams = {(stream.stream, stream.segment): stream for stream in found[-1].streams}
+    whole = {stream for stream, segment in streams if not segment}
+    assert whole == {"loss", "estimate", "score", "latency", "feature.temp", "feature.origin"}
+    assert {who for who in streams if who[1]} == {("loss", "origin=EWR"), ("loss", "origin=JFK")}
     assert monitor.state is not None
     windows = {name: entry.evidence["n"] for name, entry in monitor.state.watched.items()}
-    assert windows == {name: DAYS - (name == "loss") for name, one in streams.items() if one.threshold is not None}
-    assert {"loss", "score", "feature.temp"} <= windows.keys()
+    assert windows == {
+        named(*who): DAYS - (who[0] == "loss") for who, one in streams.items() if one.threshold is not None
+    }
+    assert {"loss", "score", "feature.temp", named("loss", "origin=JFK")} <= windows.keys()
+    assert streams["loss", "origin=EWR"].reason == NOT_SEEN, "no label of it ever came"
     assert not any(report.incident for report in found)
 
 

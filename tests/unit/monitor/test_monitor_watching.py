@@ -10,6 +10,7 @@ from schemas.spec import AlertSpec
 from streams.monitor.alarm_words import Alarm, Furthest
 from streams.monitor.alarm_words import worse as told_worse
 from streams.monitor.generations import Generation
+from streams.monitor.held import Held
 from streams.monitor.observing import Observed, matured
 from streams.monitor.promises import Promise
 from streams.monitor.state import Watched
@@ -63,7 +64,7 @@ def test_a_window_with_the_labels_that_a_test_asks_for_is_an_observation(labels:
         version="1", window_start=1, n=labels, predictions=labels, coverage=1.0, metric="log_loss", loss=0.9,
         metrics={}, low=0.1, high=0.5, verdict="outside" if labels >= 30 else "insufficient",
     )  # fmt: skip
-    assert matured(generation, window) == ({"loss": Observed(1, "1", 0.9, labels)} if told else {})
+    assert matured(Held(2), generation, window) == ({"loss": Observed(1, "1", 0.9, labels)} if told else {})
 
 
 @pytest.mark.parametrize(

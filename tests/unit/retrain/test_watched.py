@@ -266,3 +266,29 @@ def test_a_record_of_fifty_seasonal_features_fits_into_a_message(columns: dict[s
     assert msgspec.json.decode(sent, type=ModelRecord) == record
     assert len(sent) < MAX_MESSAGE_BYTES // 4
     assert len(gzip.compress(sent)) < 1_000_000
+
+
+def test_segments_are_calibrated_by_their_own_rows_the_largest_first(columns: dict[str, Any]) -> None:
+    """A segment of few labels says that it cannot be judged; its features are left out, and have no slots."""
+    shop = np.where(np.arange(N) % 10 < 7, "de", np.where(np.arange(N) % 1_000 == 999, "rare", "fr"))
+    of = spec(positive_class="yes", segments=["shop"], alerts={"min_rows": 30})
+    made = build_reference(
+        of,
+        event_time=columns["event_time"],
+        features=columns["features"],
+        segments={"shop": pa.array(shop)},
+        scores={"yes": pa.array(columns["score"])},
+        label=pa.array(columns["labels"] < columns["score"]),
+        importances={"steady": 0.3, "plan": -0.01},
+    )
+    found = {(one.segment, one.stream): one for one in made.watched}
+    assert list(dict.fromkeys(segment for segment, _ in found)) == ["", "shop=de", "shop=fr", "shop=rare"]
+    assert {stream for segment, stream in found if segment == "shop=rare"} == {"loss"}
+    assert found["shop=rare", "loss"].insufficient.startswith("the reference has 0 windows in 0 days")
+    german, whole = found["shop=de", "loss"], found["", "loss"]
+    assert german.scales
+    assert german.rows == pytest.approx(0.7 * HOURLY)
+    assert german.scales[0].width > whole.scales[0].width, "fewer rows, more noise"
+    assert not any(one.slots for (segment, _), one in found.items() if segment)
+    assert made.importances == {"steady": 0.3, "plan": 0.0}, "what a model loses by a feature is no importance"
+    assert not made.fitting(spec(positive_class="yes")).watched[-1].segment, "a tag that is no longer declared"

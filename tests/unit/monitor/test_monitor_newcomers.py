@@ -1,0 +1,233 @@
+"""Segments, and versions beside the one that leads: they page from a reserve, and take nothing from the whole."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import monitor_world as world
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from detectors import budget
+from schemas.ids import canonical_json
+from schemas.lifecycle import Incident, Report, StreamReport
+from schemas.models import Reference, Watch
+from schemas.spec import AlertSpec, RetrainingSpec
+from streams.monitor import state as states
+from streams.monitor.core import ModelMonitor
+from streams.monitor.generations import Generations
+from streams.monitor.held import Held
+from streams.monitor.newcomers import GONE, seated
+from streams.monitor.observing import LEAST_SHARE, Observed, leading
+from streams.monitor.promises import NOT_SEEN
+from streams.monitor.state import Newcomer, State, named
+
+DAYS = 30
+JFK = "origin=JFK"
+WHOLE = world.calibrated()
+LOSS, TEMP = WHOLE.watched
+OF_JFK = replace(LOSS, segment=JFK)
+
+
+def run(
+    faults: world.Faults,
+    *,
+    of: Reference | None = None,
+    versions: tuple[str, ...] = ("1",),
+    canary: int | None = None,
+    restarts: bool = False,
+    retraining: RetrainingSpec | None = None,
+    partitions: int = 2,
+) -> tuple[list[Report], State]:
+    spec: dict[str, Any] = {
+        "alerts": AlertSpec(min_rows=50),
+        "retraining": retraining or RetrainingSpec(enabled=False),
+    }
+    reference = of or replace(WHOLE, watched=[*WHOLE.watched, OF_JFK])
+    generations = Generations.of([world.record(of=reference, **spec)])
+    monitor = ModelMonitor(world.NAMESPACE, world.MODEL, Held(partitions))
+    messages = world.stream(DAYS, partitions, faults=faults, of=reference, versions=versions, canary=canary)
+    reports = []
+    for message in world.in_turn(messages):
+        monitor.apply(message)
+        while (start := monitor.due(generations)) is not None:
+            reports.append(monitor.tick(start, generations).report)
+            if restarts and monitor.state is not None:
+                state = states.decode(states.encode(monitor.state))
+                monitor = ModelMonitor(world.NAMESPACE, world.MODEL, monitor.held, state)
+    assert monitor.state is not None
+    return reports, monitor.state
+
+
+def opened(reports: Iterable[Report]) -> list[Incident]:
+    return [r.incident for r in reports if r.incident is not None and r.incident.opened == r.at]
+
+
+def of_loss(report: Report, segment: str = "", *, beside: bool = False) -> StreamReport:
+    (found,) = [s for s in report.streams if (s.stream, s.segment, s.beside) == ("loss", segment, beside)]
+    return found
+
+
+def test_a_segment_that_gets_worse_alone_pages_and_the_whole_is_silent() -> None:
+    reports, state = run(world.Faults(bad=range(8, DAYS), bad_of=JFK))
+    (incident,) = opened(reports)
+    (condition,) = incident.conditions
+    assert (condition.key, condition.segment) == (f"labelled_loss/1 [{JFK}]", JFK)
+    assert condition.since == world.START + 8 * world.DAY
+    assert f"version 1 predicts worse than usual in {JFK}" in incident.summary
+    assert not of_loss(reports[-1]).latched
+    assert of_loss(reports[-1], JFK).latched
+    assert state.newcomers == [Newcomer(JFK, "", 1, state.at)]
+    whole, part = of_loss(reports[-1]).threshold, of_loss(reports[-1], JFK).threshold
+    assert whole == pytest.approx(30 / budget.SHARES["loss"])
+    assert part == pytest.approx(30 / budget.reserved(1)), "the loss is all that is watched of it"
+
+
+def test_a_segment_that_nobody_has_seen_or_that_cannot_be_calibrated_says_so_and_never_pages() -> None:
+    small = replace(OF_JFK, scales=[], insufficient="the reference has 10 windows in 10 days")
+    unseen = replace(LOSS, segment="origin=LGA")
+    reference = replace(WHOLE, watched=[*WHOLE.watched, small, unseen])
+    reports, state = run(world.Faults(bad=range(8, DAYS), bad_of=JFK), of=reference)
+    assert opened(reports) == []
+    for segment, reason in ((JFK, small.insufficient), ("origin=LGA", NOT_SEEN)):
+        found = of_loss(reports[-1], segment)
+        assert (found.threshold, found.claim, found.reason) == (None, "not enough data", reason)
+    assert state.newcomers == []
+
+
+def test_a_feature_pages_in_a_segment_alone() -> None:
+    silent = replace(TEMP, scales=[], insufficient="the reference has 10 windows")
+    watched = [silent, replace(TEMP, segment=JFK)]
+    reference = replace(WHOLE, watched=watched, features=WHOLE.features | {JFK: WHOLE.features[""]})
+    reports, _ = run(world.Faults(warm=range(8, DAYS)), of=reference, partitions=4)
+    (incident,) = opened(reports)
+    (condition,) = incident.conditions
+    assert (condition.key, condition.name, condition.severity) == (f"drift/temp [{JFK}]", "temp", "warning")
+    assert condition.summary.startswith(f"temp in {JFK}: on average 1")
+
+
+def test_a_version_beside_the_one_that_leads_pages_from_the_reserve_and_asks_for_no_training() -> None:
+    faults = world.Faults(bad=range(10, DAYS), bad_of="2")
+    trained = RetrainingSpec(schedule=None)
+    reports, state = run(faults, versions=("1", "2"), canary=8, retraining=trained)
+    (incident,) = opened(reports)
+    assert [c.key for c in incident.conditions] == ["labelled_loss/2"]
+    assert incident.conditions[0].since == world.START + 10 * world.DAY
+    assert (of_loss(reports[-1]).version, of_loss(reports[-1]).latched) == ("1", False)
+    assert (of_loss(reports[-1], beside=True).version, of_loss(reports[-1], beside=True).latched) == ("2", True)
+    assert [(one.version, one.place) for one in state.newcomers] == [("", 1), ("2", 2)]
+    assert [request for report in reports for request in report.requests] == []
+
+
+def test_a_shadow_is_not_beside_anybody() -> None:
+    reports, state = run(world.Faults(bad=range(10, DAYS), bad_of="2"), versions=("1", "2"))
+    assert opened(reports) == []
+    assert [one.version for one in state.newcomers] == [""]
+
+
+def test_a_latched_loss_stays_so_when_a_canary_takes_more_than_half() -> None:
+    """It used to be forgotten, and to page once more as soon as the champion led again."""
+    faults = world.Faults(bad=range(5, DAYS), bad_of="1")
+    reports, state = run(faults, versions=("1", "2"), canary=15)
+    assert [incident.conditions[0].key for incident in opened(reports)] == ["labelled_loss/1"]
+    assert (of_loss(reports[-1]).version, of_loss(reports[-1]).latched) == ("1", True)
+    assert state.leading == "1"
+    assert reports[-1].incident is not None
+    assert reports[-1].incident.state == "open"
+
+
+def test_a_state_that_goes_through_json_after_every_tick_gives_the_same_places() -> None:
+    faults = world.Faults(bad=range(10, DAYS), bad_of="2")
+    plain, state = run(faults, versions=("1", "2"), canary=8)
+    again, later = run(faults, versions=("1", "2"), canary=8, restarts=True)
+    assert [canonical_json(report) for report in again] == [canonical_json(report) for report in plain]
+    assert states.encode(later) == states.encode(state)
+
+
+def test_what_a_team_changes_counts_from_the_next_tick_on() -> None:
+    """So a tick that is repeated by somebody who knows more of the team decides the same."""
+    one, ten = (Generations(Generations.of([world.record(of=WHOLE)]).ordered, pages) for pages in (1.0, 0.1))
+    messages = world.in_turn(world.stream(3, of=WHOLE))
+
+    def ticks(*known: Generations) -> list[Report]:
+        monitor = ModelMonitor(world.NAMESPACE, world.MODEL, Held(2))
+        found: list[Report] = []
+        for message in messages:
+            monitor.apply(message)
+            while (start := monitor.due(known[min(len(found), len(known) - 1)])) is not None:
+                found.append(monitor.tick(start, known[min(len(found), len(known) - 1)]).report)
+        return found
+
+    assert [report.pages for report in ticks(one, ten)] == [1.0, 1.0, 0.1]
+    assert canonical_json(ticks(one, one)[1]) == canonical_json(ticks(one, ten)[1])
+
+
+@pytest.mark.parametrize(
+    ("answers", "before", "leads"),
+    [
+        ({}, "1", None),
+        ({"1": 10, "2": 10}, "", "1"),
+        ({"1": 10, "2": 11}, "", "2"),
+        ({"1": 25, "2": 75}, "1", "1"),
+        ({"1": 24, "2": 76}, "1", "2"),
+        ({"2": 5}, "1", "2"),
+    ],
+)
+def test_who_leads_goes_on_with_a_quarter_of_the_answers(
+    answers: dict[str, int], before: str, leads: str | None
+) -> None:
+    assert LEAST_SHARE == 0.25
+    assert leading(answers, before) == leads
+
+
+SEGMENTS = [f"origin={letter}" for letter in "ABCDEF"]
+WATCHES = [LOSS, *(replace(LOSS, segment=segment) for segment in SEGMENTS)]
+VERSIONS = ["1", "2", "3"]
+appearances = st.lists(
+    st.dictionaries(st.sampled_from([*SEGMENTS, *VERSIONS]), st.integers(1, 1_000)), min_size=1, max_size=30
+)
+
+
+def seen_of(rows: dict[str, int]) -> dict[str, Observed]:
+    return {
+        named("loss", who if who in SEGMENTS else "", "" if who in SEGMENTS else who): Observed(0, "1", 0.5, n)
+        for who, n in rows.items()
+    }
+
+
+@given(appearances)
+def test_places_are_kept_while_somebody_is_seen_and_their_weights_never_exceed_the_reserve(
+    windows: list[dict[str, int]],
+) -> None:
+    step = GONE // 4
+    places: list[Newcomer] = []
+    for at, rows in enumerate(windows):
+        before = {(one.segment, one.version): one.place for one in places}
+        places = seated(places, {}, WATCHES, seen_of(rows), beside=VERSIONS, at=at * step)
+        now = {(one.segment, one.version): one.place for one in places}
+        assert len(set(now.values())) == len(now), "one place each"
+        assert sum(budget.reserved(place) for place in now.values()) <= budget.SHARES["reserve"] + 1e-12
+        assert {one.segment or one.version for one in places} >= set(rows)
+        assert all(now[who] == place for who, place in before.items() if who in now)
+        assert all(at * step - one.last < GONE for one in places)
+
+
+def test_the_largest_of_those_that_come_together_are_first_and_a_free_place_is_taken_again() -> None:
+    first = seated([], {}, WATCHES, seen_of({SEGMENTS[0]: 5, SEGMENTS[1]: 9, "2": 7}), beside=["2"], at=0)
+    assert [one.segment or one.version for one in first] == [SEGMENTS[1], "2", SEGMENTS[0]]
+    later = seated(first, {}, WATCHES, seen_of({SEGMENTS[0]: 5, SEGMENTS[2]: 1}), beside=[], at=GONE)
+    assert [(one.segment, one.place) for one in later] == [(SEGMENTS[2], 1), (SEGMENTS[0], 3)]
+
+
+@pytest.mark.parametrize("watch", [replace(OF_JFK, scales=[]), replace(OF_JFK, variable=True)])
+def test_what_can_never_page_takes_no_place(watch: Watch) -> None:
+    seen = {named("loss", JFK): Observed(0, "1", 1.0, 9)}
+    assert seated([], {}, [LOSS, watch], seen, beside=[], at=0) == []
+
+
+def test_who_is_latched_keeps_its_place_however_long() -> None:
+    _, state = run(world.Faults(bad=range(8, DAYS), bad_of=JFK))
+    long_after = state.at + 10 * GONE
+    assert seated(state.newcomers, state.watched, [LOSS, OF_JFK], {}, beside=[], at=long_after) == state.newcomers
+    assert seated(state.newcomers, {}, [LOSS, OF_JFK], {}, beside=[], at=long_after) == []
