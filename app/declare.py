@@ -111,7 +111,7 @@ class Owner:
             cause_id: of whoever brings a reference.
 
         Raises:
-            Refused: what is counted already forbids the change.
+            Refused: what is counted already forbids the change, or it is larger than a message may be.
             confluent_kafka.KafkaException: the brokers cannot be asked, or refuse.
         """
         namespace, name = model.metadata.namespace, model.metadata.name
@@ -136,10 +136,15 @@ class Owner:
                 cause_id=cause_id,
             )
 
-        if self._dry_run:
-            record = make([*generations.read_declared(self._settings).generations(namespace, name)])
-        else:
-            record = generations.append(self._settings, namespace, name, make)
+        try:
+            if self._dry_run:
+                record = make([*generations.read_declared(self._settings).generations(namespace, name)])
+                if record is not None:
+                    generations.encoded(record)
+            else:
+                record = generations.append(self._settings, namespace, name, make)
+        except generations.TooLarge as large:
+            raise Refused(str(large)) from None
         if record is None:
             raise AssertionError("a document always has something to say")
         old = before[-1] if before else None

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import structlog
 
 from schemas.settings import Settings
@@ -258,7 +257,7 @@ def publish_model(settings: Settings, record: "ModelRecord", *, timeout: float =
 
     Raises:
         pydantic.ValidationError: the spec is wrong; path and value are named.
-        SystemExit: the broker refused the record, or did not acknowledge it in time.
+        SystemExit: the record is too large, or the broker refused it, or did not acknowledge it in time.
     """
     from confluent_kafka import KafkaException
 
@@ -266,7 +265,9 @@ def publish_model(settings: Settings, record: "ModelRecord", *, timeout: float =
 
     record.parsed()
     try:
-        generations.send(settings, record.key(), msgspec.json.encode(record), timeout)
+        generations.send(settings, record.key(), generations.encoded(record), timeout)
+    except generations.TooLarge as large:
+        raise SystemExit(str(large)) from None
     except KafkaException as error:
         raise SystemExit(
             f"{record.key().decode()} was not published on topic {settings.topic('models')} of "

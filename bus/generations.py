@@ -24,9 +24,15 @@ from schemas.topics import MAX_MESSAGE_BYTES, TopicName
 log = structlog.get_logger()
 
 _TRIES = 10
+MAX_RECORD_BYTES = MAX_MESSAGE_BYTES - 4_096
+"""Of a generation in JSON; its key and Kafka's own bytes need the rest."""
 
 Make = Callable[[list[ModelRecord]], ModelRecord | None]
 """From the generations that exist (oldest first) to the one to append; None when there is nothing to say."""
+
+
+class TooLarge(ValueError):
+    """A generation is larger than a message may be; the text says what to leave out."""
 
 
 class Declared:
@@ -78,6 +84,24 @@ class Declared:
         return model if self._records.get(model, {}).pop(entry.key, None) else ""
 
 
+def encoded(record: ModelRecord) -> bytes:
+    """A generation as its record has it, no larger than every stage can read it.
+
+    Raises:
+        TooLarge: it is.
+    """
+    value = msgspec.json.encode(record)
+    if len(value) > MAX_RECORD_BYTES:
+        columns = record.reference.features if record.reference else {}
+        raise TooLarge(
+            f"generation {record.generation} of {model_key(record.namespace, record.model)} has {len(value):,} bytes, "
+            f"at most {MAX_RECORD_BYTES:,}: {len(record.spec['features']):,} features, and a reference of "
+            f"{sum(map(len, columns.values())):,} columns in {len(columns):,} segments; declare fewer features, or a "
+            "segment (spec.segments) that has fewer values"
+        )
+    return value
+
+
 def read_declared(settings: Settings) -> Declared:
     """All that is declared now.
 
@@ -103,6 +127,7 @@ def append(settings: Settings, namespace: str, model: str, make: Make) -> ModelR
         The generation that stands; None when ``make`` had nothing to say.
 
     Raises:
+        TooLarge: the record is.
         KafkaException: the brokers cannot be asked, or did not take the record.
     """
     declared = Declared()
@@ -113,7 +138,7 @@ def append(settings: Settings, namespace: str, model: str, make: Make) -> ModelR
             record = make(known)
             if record is None or record in known:
                 return record
-            send(settings, record.key(), msgspec.json.encode(record))
+            send(settings, record.key(), encoded(record))
             declared.learn(reader.read(), settings.topic("models"))
             if record in declared.generations(namespace, model):
                 return record

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from app import declare
 from app.declare import Owner, Refused
+from bus import generations
 from schemas.lifecycle import Report
 from schemas.models import ModelRecord
 from schemas.settings import Settings
@@ -116,3 +117,14 @@ def test_what_would_change_the_meaning_of_what_is_counted(
         apply(monkeypatch, model(**changes), newest=NOW // DAY * DAY)
     assert "declare a model of another name" in str(raised.value)
     assert apply(monkeypatch, model(**changes), newest=None).action == "configured", "nothing is counted yet"
+
+
+def test_what_is_larger_than_a_message_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(*_: object) -> None:
+        raise generations.TooLarge("generation 1 of default/m has 20,000,000 bytes")
+
+    monkeypatch.setattr(declare, "read_teams", lambda _settings: {})
+    monkeypatch.setattr(generations, "append", too_large)
+    owner = Owner(Settings(), Warehouse(None), NOW)  # type: ignore[arg-type]
+    with pytest.raises(Refused, match="20,000,000 bytes"):
+        owner.model(WIDER)

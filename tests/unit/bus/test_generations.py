@@ -76,6 +76,22 @@ def test_generations_are_appended_in_order() -> None:
     assert known() == [FIRST, second]
 
 
+def test_a_generation_that_no_stage_could_read_is_refused_with_what_to_leave_out(
+    monkeypatch: pytest.MonkeyPatch, topic: type[Topic]
+) -> None:
+    another("")
+    size = len(msgspec.json.encode(FIRST.next(reference=None, effective_from=0, cause_id="a")))
+    monkeypatch.setattr(generations, "MAX_RECORD_BYTES", size - 1)
+    said = rf"delay has {size:,} bytes, at most {size - 1:,}: 3 features.*fewer"
+    with pytest.raises(generations.TooLarge, match=said):
+        another("a")
+    assert known() == [FIRST]
+    assert len(topic.log) == 1, "nothing of it was sent"
+    monkeypatch.setattr(generations, "MAX_RECORD_BYTES", size)
+    another("a")
+    assert len(known()) == 2
+
+
 def test_the_second_of_two_writers_takes_the_next_number(topic: type[Topic]) -> None:
     another("")
     rival = FIRST.next(reference=None, effective_from=0, cause_id="rival")
