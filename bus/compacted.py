@@ -1,6 +1,7 @@
 """Read a compacted topic to the end that it has now, again and again, outside of any consumer group."""
 
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -34,7 +35,9 @@ class CompactedReader:
         # librdkafka wants a group's name; nothing is ever committed under it.
         options = {"enable.partition.eof": True, "fetch.wait.max.ms": 5, "allow.auto.create.topics": False}
         self._consumer = Consumer(settings.consumer(settings.group("readers"), **options))
-        self._consumer.assign([TopicPartition(self._topic, partition, 0) for partition in self._next])
+        whole = [TopicPartition(self._topic, partition, 0) for partition in self._next]
+        self._consumer.assign(whole)
+        self._consumer.pause(whole)
 
     def read(self, timeout: float = 30.0) -> list[Entry]:
         """Every record between the last one given and the end that the topic has now; none is given twice.
@@ -43,6 +46,20 @@ class CompactedReader:
             KafkaException: the broker does not answer within ``timeout`` seconds, or refuses.
         """
         ends = {partition: self._end(partition, timeout) for partition in self._next}
+        behind = [TopicPartition(self._topic, p) for p, end in ends.items() if self._next[p] < end]
+        if behind:
+            # Nothing is fetched between two reads: a client that is at the end of a topic asks again and again, and
+            # whoever asks for the end meanwhile waits behind that.
+            self._consumer.resume(behind)
+            try:
+                self._fetch(ends, timeout)
+            finally:
+                self._consumer.pause(behind)
+        # Only now: what was read before an error is given by the next call.
+        entries, self._entries = self._entries, []
+        return entries
+
+    def _fetch(self, ends: Mapping[int, int], timeout: float) -> None:
         polls = 0
         while any(self._next[partition] < end for partition, end in ends.items()):
             if (polls := polls + 1) > timeout / _POLL_SECONDS:
@@ -58,9 +75,6 @@ class CompactedReader:
                     offset += 1
                 # The end of a partition counts too: compaction leaves gaps before it.
                 self._next[partition] = max(self._next[partition], offset)
-        # Only now: what was read before an error is given by the next call.
-        entries, self._entries = self._entries, []
-        return entries
 
     def partition_counts(self, timeout: float = 30.0) -> dict[str, int]:
         """Topic -> number of partitions, as the broker has them."""

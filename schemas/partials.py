@@ -7,7 +7,7 @@ can never count an event twice.
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 View = Literal["feature", "score", "prediction", "latency", "matured", "overdue", "tally"]
 """Kinds of sketch.
@@ -96,7 +96,12 @@ class Adoption(Struct, frozen=True):
 
 
 class Redo(Struct, frozen=True):
-    """Everything that checkpoint (partition, seq, owner) decided; whoever owns the partition next can repeat it."""
+    """Everything that checkpoint (partition, seq, owner) decided; whoever owns the partition next can repeat it.
+
+    Attributes:
+        messages: by :func:`model_key`, each a :class:`PartialMessage` in JSON: the very bytes that become rows of
+            ``partials`` and that are sent, so that a repetition needs to read none of them.
+    """
 
     partition: int
     seq: int
@@ -104,7 +109,7 @@ class Redo(Struct, frozen=True):
     positions: tuple[int, int]
     watermarks: dict[str, Watermarks]
     adoptions: list[Adoption]
-    messages: list[PartialMessage]
+    messages: dict[str, Raw]
 
 
 def model_key(namespace: str, model: str) -> str:

@@ -14,6 +14,9 @@ from schemas.topics import PARTITIONER, TOPICS, TopicName
 
 _CLASSIC_ONLY = {"session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"}
 
+_MANY_AT_ONCE = {"fetch.min.bytes": 500_000, "fetch.wait.max.ms": 50}
+"""An aggregator's fetch waits a moment for more: else a steady stream is hundreds of small answers a second."""
+
 GroupProtocol = Literal["classic", "consumer"]
 """How a consumer group shares partitions out: by its members (classic), or by the broker (KIP-848)."""
 
@@ -111,7 +114,7 @@ class Settings(BaseSettings):
 
     def counting(self, **options: Any) -> dict[str, Any]:
         """Configuration of an aggregator's consumer: a source partition's topics go to the same member."""
-        classic = self.consumer(self.group("aggregate"), **options)
+        classic = self.consumer(self.group("aggregate"), **(_MANY_AT_ONCE | options))
         if self.group_protocol == "classic":
             return classic | {"partition.assignment.strategy": "range"}
         # Sessions and heartbeats are the broker's there, and a client that names them is refused.

@@ -118,6 +118,20 @@ PARTIALS = Table(
     },
 )
 
+PARTIAL_MESSAGES = Table(
+    "partial_messages",
+    {
+        "namespace": "String",
+        "model": "String",
+        "partition": "UInt16",
+        "seq": "UInt64",
+        "sketches": "Array(Tuple(generation UInt32, view String, version String, segment String, window_start Int64, "
+        "name String, n UInt64, nulls UInt64, outside UInt64, sums Array(Int128), minimum Nullable(Float64), "
+        "maximum Nullable(Float64), counts Array(UInt64)))",
+    },
+)
+"""Keeps nothing: ClickHouse itself writes ``partials`` from inserts into it. Columns are as in ``PartialMessage``."""
+
 CHECKPOINTS = Table(
     "checkpoints",
     {
@@ -278,6 +292,7 @@ TABLES: tuple[Table, ...] = (
     DEAD_LETTER_REPLAYS,
     REDO,
     PARTIALS,
+    PARTIAL_MESSAGES,
     CHECKPOINTS,
     HEADS,
     REPORTS,

@@ -29,6 +29,8 @@ log = structlog.get_logger()
 # (ReplacingMergeTree), and block de-duplication would drop a repaired row that happens to equal a block seen before.
 _SETTINGS = {"async_insert": 0, "insert_deduplicate": 0}
 
+_AS_MSGSPEC_WRITES = {"input_format_skip_unknown_fields": 1, "input_format_json_named_tuples_as_objects": 0}
+
 
 def not_now(error: BaseException) -> bool:
     """Whether waiting may help: the server is away, restarting, overloaded or out of space."""
@@ -135,6 +137,21 @@ class Warehouse:
     def insert_arrow(self, table: Table, rows: Any) -> None:
         """Insert a ``pyarrow.Table``, whose columns are named as those of ``table``, acknowledged."""
         self._retrying(self.client.insert_arrow, table.name, rows)
+
+    def insert_json(self, table: Table, rows: Sequence[bytes]) -> None:
+        """Insert rows that are JSON objects already, acknowledged; what is no column's name is ignored.
+
+        Named tuples are arrays in it, as ``msgspec`` writes what is ``array_like``.
+        """
+        if rows:
+            self._retrying(
+                self.client.raw_insert,
+                table.name,
+                list(table.columns),
+                b"\n".join(rows),
+                settings=_AS_MSGSPEC_WRITES,
+                fmt="JSONEachRow",
+            )
 
     def _insert(self, table: Table, data: Sequence[Sequence[Any]], *, column_oriented: bool) -> None:
         self._retrying(

@@ -134,7 +134,7 @@ def _heads(partitions: Sequence[int], warehouse: Warehouse) -> dict[int, Redo]:
         "FROM heads FINAL WHERE `partition` IN {p:Array(UInt16)}",
         {"p": list(partitions)},
     )
-    heads = {p: Redo(p, 0, "", (0, 0), {}, [], []) for p in partitions}
+    heads = {p: Redo(p, 0, "", (0, 0), {}, [], {}) for p in partitions}
     for p, seq, owner, predictions, outcomes, watermarks, adoptions in rows:
         heads[p] = Redo(
             partition=p,
@@ -143,7 +143,7 @@ def _heads(partitions: Sequence[int], warehouse: Warehouse) -> dict[int, Redo]:
             positions=(predictions, outcomes),
             watermarks=_WATERMARKS.decode(watermarks),
             adoptions=msgspec.json.decode(adoptions, type=list[Adoption]),
-            messages=[],
+            messages={},
         )
     return heads
 

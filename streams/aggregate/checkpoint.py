@@ -10,9 +10,9 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from schemas.events import MAX_EVENT_BYTES
-from schemas.partials import PartialMessage, Redo, Watermarks, model_key
+from schemas.partials import PartialMessage, Redo, Watermarks
 from schemas.settings import Settings
-from schemas.tables import CHECKPOINTS, DEAD_LETTERS, PARTIALS, RAW_OUTCOMES, RAW_PREDICTIONS, REDO
+from schemas.tables import CHECKPOINTS, DEAD_LETTERS, PARTIAL_MESSAGES, RAW_OUTCOMES, RAW_PREDICTIONS, REDO
 from schemas.windows import NEVER
 from streams.aggregate.decode import Dead
 from streams.aggregate.models import Models
@@ -134,7 +134,7 @@ def checkpoint(states: Mapping[int, State], work: Work, models: Models, consumer
       makes duplicates, which are recognised by their ids.
     - C3 insert the redo record, under (partition, seq, owner): nobody reads it yet.
     - C4 commit all offsets with the pointers, synchronously: **the decision**, fenced by the group coordinator.
-    - C5 insert into ``partials``.
+    - C5 insert into ``partial_messages``, and through it into ``partials``.
     - C6 insert into ``checkpoints``, and through it into ``heads``: a head never vouches for rows that are not there.
     - C7 publish one message per partition and model; wait for the acknowledgements.
 
@@ -185,7 +185,8 @@ def reveal(redos: Sequence[Redo], out: Outputs) -> None:
         NotDelivered: Kafka did not acknowledge C7.
     """
     # C5 partials
-    out.warehouse.insert(PARTIALS, [row for redo in redos for row in _partial_rows(redo)])
+    rows = [bytes(message) for redo in redos for message in redo.messages.values()]
+    out.warehouse.insert_json(PARTIAL_MESSAGES, rows)
     out.reached("C5")
 
     # C6 heads
@@ -196,15 +197,10 @@ def reveal(redos: Sequence[Redo], out: Outputs) -> None:
     topic = out.settings.topic("partials")
     out.send(
         [
-            Outgoing(
-                topic,
-                f"{message.partition}/{model_key(message.namespace, message.model)}".encode(),
-                msgspec.json.encode(message),
-                [],
-            )
+            Outgoing(topic, f"{redo.partition}/{key}".encode(), bytes(message), [])
             for redo in redos
-            for message in redo.messages
-            if model_key(message.namespace, message.model) != NOBODY
+            for key, message in redo.messages.items()
+            if key != NOBODY
         ]
     )
     out.reached("C7")
@@ -215,7 +211,21 @@ def _redo(state: State) -> Redo:
     seq, positions = state.seq + 1, (state.positions[0], state.positions[1])
     watermarks = state.frozen_watermarks()
     rows = state.rows()
-    models = [*watermarks, *({NOBODY} & rows.keys())]
+
+    def message(key: str) -> msgspec.Raw:
+        namespace, model = key.split("/", 1)
+        told = PartialMessage(
+            namespace=namespace,
+            model=model,
+            partition=state.partition,
+            seq=seq,
+            owner=state.owner,
+            watermarks=watermarks.get(key, _NO_WATERMARKS),
+            positions=positions,
+            sketches=rows.get(key, []),
+        )
+        return msgspec.Raw(msgspec.json.encode(told))
+
     return Redo(
         partition=state.partition,
         seq=seq,
@@ -223,19 +233,7 @@ def _redo(state: State) -> Redo:
         positions=positions,
         watermarks=watermarks,
         adoptions=list(state.adoptions),
-        messages=[
-            PartialMessage(
-                namespace=key.split("/", 1)[0],
-                model=key.split("/", 1)[1],
-                partition=state.partition,
-                seq=seq,
-                owner=state.owner,
-                watermarks=watermarks.get(key, _NO_WATERMARKS),
-                positions=positions,
-                sketches=rows.get(key, []),
-            )
-            for key in models
-        ],
+        messages={key: message(key) for key in [*watermarks, *({NOBODY} & rows.keys())]},
     )
 
 
@@ -288,18 +286,6 @@ def _sent_on(item: Astray, settings: Settings) -> Outgoing:
     topic = settings.topic(record.topic)
     found = (FORWARDED_HEADER, f"{topic}/{record.place}")
     return Outgoing(topic, item.key, record.value or b"", [*(record.headers or []), found], item.home)
-
-
-def _partial_rows(redo: Redo) -> list[list[Any]]:
-    return [
-        [
-            message.namespace, message.model, row.generation, row.view, row.version, row.segment, row.window_start,
-            row.name, redo.partition, row.n, row.nulls, row.outside, row.sums, row.minimum, row.maximum, row.counts,
-            redo.seq,
-        ]
-        for message in redo.messages
-        for row in message.sketches
-    ]  # fmt: skip
 
 
 def _head_row(redo: Redo) -> list[Any]:

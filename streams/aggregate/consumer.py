@@ -30,9 +30,8 @@ from warehouse.client import Warehouse, not_now
 log = structlog.get_logger()
 
 _BATCH = 50_000
-_POLL_SECONDS = 0.01
-_WAIT_SECONDS = 0.1
-"""For events, and without any partition for some."""
+_POLL_SECONDS = 0.1
+"""For events, of which a batch is the cheaper the larger it is: a column of a model is read and judged by one call."""
 
 _PENDING_EVENTS, _PENDING_BYTES = 250_000, 128_000_000
 """So many events are counted at once, and their raw rows written; memory stays bounded, however large an event is."""
@@ -149,7 +148,7 @@ class Member:
         self._observer.turn()
         # Before anything that can take long: a turn that stalls must not take its own silence for the logs'.
         began = self._now()
-        messages = self._consumer.consume(_BATCH, _POLL_SECONDS if self._states else _WAIT_SECONDS)
+        messages = self._consumer.consume(_BATCH, _POLL_SECONDS)
         if self._failure is not None:
             raise self._failure
         if self._assigned is not None:

@@ -1,9 +1,13 @@
 """``schemas/tables.py`` and the SQL migrations declare the same columns, of the same types, in the same order."""
 
+from datetime import UTC, datetime
+
+import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from schemas.tables import TABLES, Table
+from schemas.partials import PartialMessage, SketchRow, Watermarks
+from schemas.tables import PARTIAL_MESSAGES, PARTIALS, TABLES, Table
 from warehouse.client import Warehouse
 from warehouse.migrate import migrate, migrations
 
@@ -12,6 +16,8 @@ COLUMNS = """
 SELECT name, type FROM system.columns
 WHERE database = currentDatabase() AND table = {table:String} AND default_kind = '' ORDER BY position
 """
+
+KEPT = [table for table in TABLES if table != PARTIAL_MESSAGES]
 
 
 @pytest.fixture
@@ -40,14 +46,15 @@ def test_everything_that_concerns_a_model_has_its_namespace_first_in_the_key(war
             "SELECT name, sorting_key FROM system.tables WHERE database = currentDatabase() AND engine NOT LIKE '%View'"
         )
     )
-    for table in TABLES:
+    for table in KEPT:
         if "model" in table.columns:
             assert keys[table.name].startswith("namespace, model"), table.name
 
 
 def test_every_table_replaces_rows_by_identity(warehouse: Warehouse) -> None:
     engines = dict(warehouse.rows("SELECT name, engine FROM system.tables WHERE database = currentDatabase()"))
-    assert {engines[table.name] for table in TABLES} == {"ReplacingMergeTree"}
+    assert {engines[table.name] for table in KEPT} == {"ReplacingMergeTree"}
+    assert engines[PARTIAL_MESSAGES.name] == "Null"
 
 
 def test_views_can_be_read_when_empty(warehouse: Warehouse) -> None:
@@ -73,3 +80,24 @@ def test_an_insert_may_be_repeated(warehouse: Warehouse) -> None:
 def test_a_table_that_is_not_there_is_our_own_fault_and_fails_at_once(warehouse: Warehouse) -> None:
     with pytest.raises(Exception, match="UNKNOWN_TABLE"):
         warehouse.insert(Table("nowhere", {"a": "String"}), [["x"]])
+
+
+def test_a_message_becomes_rows_of_partials(warehouse: Warehouse) -> None:
+    at = 1_700_000_000_000
+    sketch = SketchRow(2, "feature", "7", "land=de", at, "sum", 3, 1, 0, [-(2**80), 5], None, -0.5, [2**63, 0])
+    tally = SketchRow(2, "tally", "", "", at, "predictions.counted", 3, 0, 0, [], None, None, [])
+    message = PartialMessage("demo", 'de"lays\n', 3, 17, "owner", Watermarks(at, at), (1, 2), [sketch, tally])
+    other = PartialMessage("demo", "other", 3, 17, "owner", Watermarks(at, at), (1, 2), [])
+    for _ in range(2):
+        warehouse.insert_json(PARTIAL_MESSAGES, [msgspec.json.encode(message), msgspec.json.encode(other)])
+    columns = ", ".join(f"`{name}`" for name in PARTIALS.columns)
+    names = {"window_start": datetime.fromtimestamp(at / 1000, UTC).replace(tzinfo=None), "partition": 3, "seq": 17}
+    expected = [
+        tuple(
+            ({"namespace": "demo", "model": 'de"lays\n'} | msgspec.structs.asdict(row) | names)[name]
+            for name in PARTIALS.columns
+        )
+        for row in (sketch, tally)
+    ]
+    assert warehouse.rows(f"SELECT {columns} FROM partials FINAL ORDER BY view") == expected  # noqa: S608
+    assert warehouse.rows("SELECT count() FROM partial_messages") == [(0,)]

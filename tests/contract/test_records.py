@@ -25,6 +25,7 @@ STRUCTS = [
 
 
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
+st.register_type_strategy(msgspec.Raw, st.integers().map(lambda number: msgspec.Raw(msgspec.json.encode([number]))))
 st.register_type_strategy(dict, lambda kind: _dictionaries(*get_args(kind)))
 
 

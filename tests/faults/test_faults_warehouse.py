@@ -55,7 +55,7 @@ def lost_more_than(proxy: Proxy, number: int) -> bool:
 
 def test_the_answer_to_an_insert_is_lost(world: World, proxy: Proxy) -> None:
     role = world.role("aggregate", clickhouse_url=proxy.url).go()
-    tables = ("raw_predictions", "raw_outcomes", "dead_letters", "redo", "partials", "checkpoints")
+    tables = ("raw_predictions", "raw_outcomes", "dead_letters", "redo", "partial_messages", "checkpoints")
     for number, table in enumerate(tables):
         proxy.lose_an_answer(table)
         world.feed(0.15 * (number + 1))

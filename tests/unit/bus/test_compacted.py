@@ -39,17 +39,26 @@ class Broker:
         self.end = 0
         self.elections = 0
         self.batches: list[list[Message]] = []
+        self.fetching = True
 
     def assign(self, _partitions: object) -> None:
         return None
+
+    def pause(self, _partitions: object) -> None:
+        self.fetching = False
+
+    def resume(self, _partitions: object) -> None:
+        self.fetching = True
 
     def get_watermark_offsets(self, _where: object, **_options: object) -> tuple[int, int]:
         if self.elections:
             self.elections -= 1
             raise KafkaException(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION))
+        assert not self.fetching, "who asks for the end would wait behind a fetch"
         return 0, self.end
 
     def consume(self, _number: int, _timeout: float) -> list[Message]:
+        assert self.fetching, "nothing would ever come"
         return self.batches.pop(0) if self.batches else []
 
 
