@@ -14,7 +14,7 @@ from schemas.topics import PARTITIONER, TOPICS, TopicName
 
 _CLASSIC_ONLY = {"session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"}
 
-_MANY_AT_ONCE = {"fetch.min.bytes": 500_000, "fetch.wait.max.ms": 50}
+_MANY_AT_ONCE = {"fetch.min.bytes": 100_000}
 """An aggregator's fetch waits a moment for more: else a steady stream is hundreds of small answers a second."""
 
 GroupProtocol = Literal["classic", "consumer"]

@@ -146,7 +146,7 @@ class Warehouse:
         if rows:
             self._retrying(
                 self.client.raw_insert,
-                table.name,
+                f"`{table.name}`",
                 list(table.columns),
                 b"\n".join(rows),
                 settings=_AS_MSGSPEC_WRITES,

@@ -18,8 +18,10 @@ _PENDING_LETTERS, _PENDING_LETTER_BYTES = 10_000, 128_000_000
 
 _SHARE = 9
 _LONGEST_PAUSE_SECONDS = 1.0
-"""In a backlog windows end all the time: until every log's end was seen, between two checkpoints passes nine times what
-the last one took."""
+_LONGEST_REST = 3
+"""Until every log's end was seen there is a backlog: between two checkpoints passes nine times what the last one took.
+Windows end all the time then, and are kept waiting by no more than a second; a checkpoint that is made for durability
+alone costs the less the more events it has, and comes after three times its usual time at the latest."""
 
 
 class Cadence:
@@ -32,7 +34,7 @@ class Cadence:
 
     def __init__(self, every: float, now: float) -> None:
         self._every = every
-        self._pause = 0.0
+        self._took = 0.0
         self.begin(now)
 
     def begin(self, now: float) -> None:
@@ -44,7 +46,7 @@ class Cadence:
     def checkpointed(self, began: float, now: float) -> None:
         """A checkpoint was made; ``began`` and ``now`` are seconds of the process's clock."""
         self.begin(now)
-        self._pause = min(_SHARE * (now - began), _LONGEST_PAUSE_SECONDS)
+        self._took = now - began
 
     def due(self, states: Mapping[int, State], work: Work, now: float) -> bool:
         """Whether it is time for a checkpoint.
@@ -58,16 +60,16 @@ class Cadence:
             return False
         self._ends |= {(p, side) for p, state in states.items() for side, end in enumerate(state.at_end) if end}
         live = len(self._ends) == sum(len(state.at_end) for state in states.values())
-        pause = 0.0 if live else self._pause
+        pause = 0.0 if live else _SHARE * self._took
         reached, begun = clocks(states.values())
         if reached:
             self._since = self._since or now
             waited = not begun or now - self._since >= _TOGETHER_SECONDS
-            if waited and now - self._last >= pause:
+            if waited and now - self._last >= min(pause, _LONGEST_PAUSE_SECONDS):
                 return True
         letters = len(work.dead) + len(work.astray)
         full = letters >= _PENDING_LETTERS or work.buried >= _PENDING_LETTER_BYTES
-        return full or now - self._last >= max(self._every, pause)
+        return full or now - self._last >= max(self._every, min(pause, _LONGEST_REST * self._every))
 
 
 def clocks(states: Iterable[State]) -> tuple[set[str], set[str]]:

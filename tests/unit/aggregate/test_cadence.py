@@ -103,11 +103,19 @@ def test_in_a_backlog_checkpoints_take_a_small_share_of_the_time(backlog: bool, 
     assert next(now for now in (1.5, 2.4, 2.5) if member.due(now)) == at
 
 
-@pytest.mark.parametrize(("backlog", "at"), [(True, 2.5), (False, 2.0)])
-def test_so_they_do_when_they_are_wanted_often(backlog: bool, at: float) -> None:
-    member = Member(backlog=backlog, every=0.5)
-    member.checkpointed(1.0, 1.5)
-    assert next(now for now in (1.9, 2.0, 2.4, 2.5) if member.due(now)) == at
+@pytest.mark.parametrize(("took", "at"), [(0.02, 2.02), (0.4, 5.0), (3.0, 9.0)])
+def test_in_a_backlog_they_are_larger_and_rarer(took: float, at: float) -> None:
+    """A tenth of the time at most, but never later than after three times the usual."""
+    member = Member(backlog=True, every=2.0)
+    member.checkpointed(0.0, took)
+    assert next(now for now in (took + 1.9, 2.02, 3.9, 5.0, 8.9, 9.0) if member.due(now)) == at
+
+
+def test_who_has_read_everything_makes_them_as_often_as_ever() -> None:
+    member = Member(every=2.0)
+    member.checkpointed(0.0, 0.4)
+    assert not member.due(2.3)
+    assert member.due(2.4)
 
 
 def test_work_is_durable_within_the_given_time_whatever_ends() -> None:
