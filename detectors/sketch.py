@@ -39,6 +39,8 @@ SQUARE_LIMIT = 2.0**31
 SCORE_BINS = 128
 """Uniform bins of a probability over [0, 1]; 0.5 is an edge, 1.0 belongs to the last bin."""
 
+_SCORE_EDGES: Floats = np.arange(1, SCORE_BINS) / SCORE_BINS
+
 LOSS_CLIP = 1e-6
 """Probabilities are kept this far from 0 and 1 in the log-loss."""
 
@@ -136,11 +138,11 @@ def group_numeric(
         ValueError: edges do not increase, a value is infinite, lengths or group ids do not fit.
     """
     cuts = np.asarray(edges, np.float64)
-    if (np.diff(cuts) <= 0).any():
-        raise ValueError(f"edges must be strictly increasing, got {list(cuts)}")
     column = np.asarray(values, np.float64)
     if (found := kernels.numeric(column, np.asarray(groups, np.int64), n_groups, cuts, low=low, high=high)) is not None:
         return found
+    if (np.diff(cuts) <= 0).any():
+        raise ValueError(f"edges must be strictly increasing, got {list(cuts)}")
     rows = Rows(groups, n_groups, column.shape, present=~np.isnan(column))
     kept = rows.take(column)
     outside = np.zeros(len(kept), np.bool_)
@@ -182,6 +184,14 @@ def group_score(scores: ArrayLike, groups: ArrayLike, n_groups: int, *, optional
         ValueError: a score is NaN or outside [0, 1], lengths or group ids do not fit.
     """
     column = np.asarray(scores, np.float64)
+    probable = (column >= 0) & (column <= 1)
+    if optional:
+        probable |= np.isnan(column)
+    if probable.all():
+        ids = np.asarray(groups, np.int64)
+        # Of a power of two of bins the edges are exact: a score is on the same side of them as :func:`score_bins` says.
+        if (found := kernels.numeric(column, ids, n_groups, _SCORE_EDGES, low=None, high=None)) is not None:
+            return found
     rows = Rows(groups, n_groups, column.shape, present=~np.isnan(column) if optional else None)
     kept = rows.take(column)
     return rows.sketches(score_bins(kept), SCORE_BINS, (kept,), kept)

@@ -16,7 +16,7 @@ pytest.importorskip("driftline_native", reason="not built: that needs a C compil
 import driftline_native
 
 from detectors import kernels, sketch
-from detectors.sketch import FIXED_LIMIT, LATENCY_EDGES, Sketch
+from detectors.sketch import FIXED_LIMIT, LATENCY_EDGES, SCORE_BINS, Sketch
 
 GROUPS = 5
 _EDGES = [-0.0, 0.0, 0.5, 1.0, -1.0, FIXED_LIMIT, -FIXED_LIMIT, 2.0**-21, 3 * 2.0**-21, 1e300, 5e-324]
@@ -66,6 +66,15 @@ def test_numbers(columns: Any, edges: list[float], low: float | None, high: floa
 def test_latencies(columns: Any) -> None:
     values, groups = columns
     both(lambda: sketch.group_latency(values, groups, GROUPS))
+
+
+_SCORES = [*(np.arange(SCORE_BINS + 1) / SCORE_BINS).tolist(), -0.0, 0.5 - 2.0**-54, 5e-324, 1 - 2.0**-53, 1 + 2.0**-52]
+
+
+@given(columns=_columns(st.sampled_from([*_SCORES, -5e-324, float("nan")]) | st.floats(0, 1)), optional=st.booleans())
+def test_scores(columns: Any, optional: bool) -> None:
+    values, groups = columns
+    both(lambda: sketch.group_score(values, groups, GROUPS, optional=optional))
 
 
 @given(
