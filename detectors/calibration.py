@@ -71,7 +71,8 @@ class Scale:
     def scores(self, distances: ArrayLike, *, effect: float | None = None) -> Floats:
         """Scores in [0, 1] of distances of shape (...): shape (..., 2)."""
         above = np.asarray(distances, np.float64)[..., None] - (self.effect if effect is None else effect)
-        scores: Floats = np.clip((above - np.array(self.lows)) / self.width, 0, 1)
+        # np.clip takes five times as long to begin, and a window asks for hundreds of these.
+        scores: Floats = np.minimum(np.maximum((above - np.array(self.lows)) / self.width, 0), 1)
         return scores
 
     def factors(self, distances: ArrayLike) -> Floats:

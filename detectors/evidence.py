@@ -10,8 +10,8 @@ A mean of such M is one as well: a stream averages over several scores and bets,
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from math import log
+from dataclasses import dataclass, replace
+from math import inf, log
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ class Evidence:
     @property
     def value(self) -> float:
         """M, the mean over components."""
-        return float(np.mean(self.values))
+        return float(np.add.reduce(self.values)) / len(self.values)
 
     @property
     def since(self) -> int:
@@ -120,21 +120,15 @@ def step(evidence: Evidence, factors: ArrayLike, threshold: float) -> Step:
         ValueError: a factor is negative or not finite, or they are not as many as components.
     """
     by = np.asarray(factors, np.float64)
-    if by.shape != (len(evidence.values),) or not (np.isfinite(by) & (by >= 0)).all():
+    if by.shape != (len(evidence.values),) or not (by.min() >= 0 and by.max() < inf):  # neither is true of NaN
         raise ValueError(f"factors must be {len(evidence.values)} finite numbers >= 0, got {by.tolist()}")
     values = (np.array(evidence.values) + 1) * by
     runs = np.maximum(evidence.runs, 1.0) * by
-    lengths = np.where(runs > 1, np.array(evidence.lengths) + 1, 0)
-    reached = float(values.mean())
+    lengths = tuple(length + 1 if run > 1 else 0 for run, length in zip(runs.tolist(), evidence.lengths, strict=True))
+    found = Evidence(tuple(values.tolist()), tuple(runs.tolist()), lengths, evidence.n + 1, evidence.alarms)
+    reached = found.value
     alarm = reached >= threshold
-    after = Evidence(
-        tuple(np.zeros(len(values)).tolist() if alarm else values.tolist()),
-        tuple(np.ones(len(runs)).tolist() if alarm else runs.tolist()),
-        tuple(np.zeros(len(lengths), np.int64).tolist() if alarm else lengths.tolist()),
-        evidence.n + 1,
-        evidence.alarms + alarm,
-    )
-    found = Evidence(tuple(values.tolist()), tuple(runs.tolist()), tuple(lengths.tolist()))
+    after = replace(start(len(values)), n=found.n, alarms=found.alarms + 1) if alarm else found
     return Step(after, alarm, reached, found.since)
 
 

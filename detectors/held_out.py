@@ -52,7 +52,8 @@ def wasserstein(reference: Floats, current: Floats, positions: ArrayLike, sd: fl
     """
     if not sd > 0:
         raise ValueError(f"sd must be positive, got {sd}: a constant reference has no scale to measure in")
-    gaps = np.diff(np.asarray(positions, np.float64))
+    places = np.asarray(positions, np.float64)
+    gaps = places[1:] - places[:-1]
     distance: Floats = np.abs(np.cumsum(current - reference, axis=-1)[..., :-1]) @ gaps / sd
     return distance
 

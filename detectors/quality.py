@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log, sqrt
 
+import numpy as np
+
 from detectors.sketch import Sketch
 from detectors.verdict import Insufficient
 
@@ -106,10 +108,10 @@ def check_rate(
     """
     if rate is None or n < MIN_ROWS:
         return Insufficient(f"{what}: the window has {n} rows, {MIN_ROWS} are needed")
-    known = sorted(r for r, rows in zip(reference_rates, reference_n, strict=True) if rows >= MIN_ROWS)
+    known = np.array(reference_rates, np.float64)[np.array(reference_n) >= MIN_ROWS]
     if len(known) < MIN_WINDOWS:
         return Insufficient(f"{what}: {len(known)} reference windows have {MIN_ROWS} rows, {MIN_WINDOWS} are needed")
-    second, worst = known[-2:]
+    second, worst = np.partition(known, -2)[-2:].tolist()
     limit = worst + max(SLACK, sqrt(2 * log(1 / chance) * worst * (1 - worst) / n), worst - second)
     verb, allowed = ("exceeds", "above") if rate > limit else ("is within", "up to")
     return RuleResult(
