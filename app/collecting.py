@@ -101,7 +101,8 @@ def _full(spec: ModelSpec, rows: int, first: int, last: int, windows: int) -> Pr
 def not_judged(warehouse: Warehouse, record: ModelRecord) -> list[str]:
     """What pages nobody, or will page nobody, for want of data in a model's reference, and what to do."""
     if record.reference is not None:
-        return enough.not_judged(record.parsed(), record.reference)
+        spec, reference = record.parsed(), record.reference
+        return [*enough.not_judged(spec, reference), *enough.uncalibrated(spec, reference)]
     collecting = progress(warehouse, record)
     return list(collecting.foreseen) if collecting else enough.foreseen(record.parsed())
 

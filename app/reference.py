@@ -17,8 +17,9 @@ from retrain.baseline import build_reference
 from schemas.models import ModelRecord, Reference
 from schemas.partials import ALL, model_key
 from schemas.settings import Settings
-from schemas.spec import ModelSpec
+from schemas.spec import ModelSpec, TeamSpec
 from streams.monitor.generations import Generation
+from streams.monitor.models import Models
 from streams.monitor.promises import Promise, promised
 from streams.monitor.state import Newcomer
 
@@ -125,13 +126,30 @@ def stored(settings: Settings, namespace: str, name: str) -> tuple[ModelRecord, 
 _BUILD = "driftline reference build"
 
 
+def accepted(settings: Settings, namespace: str, name: str) -> float:
+    """False pages in 30 days that a model may have: its part of its team's budget, as the monitor takes it now.
+
+    1, the budget of a team that says nothing, of a model that is not declared.
+
+    Raises:
+        confluent_kafka.KafkaException: the brokers cannot be asked.
+    """
+    models = Models(settings)
+    try:
+        models.read()
+        found = models.of(namespace, name)
+    finally:
+        models.close()
+    return TeamSpec().pages if found is None else found.pages
+
+
 def shown(spec: ModelSpec, reference: Reference, pages: float) -> list[Shown]:
     """Every stream of a reference.
 
     Args:
         spec: of the model.
         reference: of the model.
-        pages: false pages in 30 days that the model may have, > 0.
+        pages: false pages in 30 days that the model may have, >= 0.
     """
     # The largest segment comes first in a reference, and so will be the first to have a place in the reserve.
     segments = dict.fromkeys(watched.segment for watched in reference.watched if watched.segment != ALL)

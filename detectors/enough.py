@@ -3,6 +3,8 @@
 Nothing is decided here: ``quality`` and ``bands`` say :class:`~detectors.verdict.Insufficient` by the same numbers.
 """
 
+from datetime import timedelta
+
 from detectors import bands, quality
 from schemas.models import Reference
 from schemas.partials import ALL
@@ -10,6 +12,29 @@ from schemas.spec import ModelSpec, iso, milliseconds
 
 _QUALITY = "a feature that is missing, out of range or never seen before pages nobody"
 _LOSS = "a worse labelled loss pages nobody"
+_EVIDENCE = "nothing pages by evidence within the budget of false pages, only hard rules and the band of the loss do"
+
+CALIBRATING = 28
+"""Windows of a reference by which evidence can be calibrated: 27, so that ``calibration.MIN_WINDOWS`` are left without
+a quarter of them, and one that began in its middle."""
+
+_WEEK = timedelta(days=7)
+
+
+def to_calibrate(spec: ModelSpec) -> timedelta:
+    """How much event time a collected reference takes by which evidence can be calibrated."""
+    return max(CALIBRATING * spec.windows.width, spec.reference.collect, _WEEK)
+
+
+def uncalibrated(spec: ModelSpec, reference: Reference) -> list[str]:
+    """That nothing of a model can page by evidence, why, and what to do; nothing where something can."""
+    if not reference.watched or any(watch.scales for watch in reference.watched):
+        return []
+    return [
+        f"not enough data: {reference.watched[0].insufficient}, so {_EVIDENCE}. A reference that was collected is "
+        f"made anew by itself, of its first {iso(to_calibrate(spec))}, when their labels are mature and nothing is "
+        f"wrong; else give it a longer one: driftline reference build"
+    ]
 
 
 def not_judged(spec: ModelSpec, reference: Reference) -> list[str]:
@@ -59,12 +84,20 @@ def foreseen(spec: ModelSpec, rows_a_window: float | None = None) -> list[str]:
         )
     needed = [(quality.MIN_WINDOWS, _QUALITY)]
     needed += [(bands.MIN_WINDOWS, _LOSS)] if spec.alerts.labelled_loss else []
+    needed += [(CALIBRATING, _EVIDENCE)] if trained else []
     found += [
         f"not enough data: {what} will hold {windows} windows of {iso(spec.windows.width)}, {least} are needed, so "
         f"{consequence}. Lengthen it"
         for least, consequence in needed
         if windows < least
     ]
+    span = to_calibrate(spec) + spec.windows.label_maturity
+    if not trained and span > spec.raw.ttl:
+        found.append(
+            f"not enough data: evidence can be calibrated by a reference of {iso(to_calibrate(spec))}, whose labels "
+            f"are mature after {iso(span)}, and raw rows are kept for {iso(spec.raw.ttl)} (raw.ttl), so {_EVIDENCE}. "
+            "Keep them longer, or register a reference (driftline model register)"
+        )
     return found
 
 

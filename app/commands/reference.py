@@ -26,7 +26,13 @@ app = typer.Typer(help="What a reference can promise, and a new one from rows th
 ModelOption = Annotated[
     str, typer.Option(help="A model's document (a file), or a declared model, as name or namespace/name.")
 ]
-PagesOption = Annotated[float, typer.Option(help="False pages in 30 days that its owner accepts.")]
+PagesOption = Annotated[
+    float | None,
+    typer.Option(
+        help="False pages in 30 days that its owner accepts; without it the model's part of its team's budget (1 of "
+        "what is not declared)."
+    ),
+]
 _FORMATS = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ", "%Y-%m-%d"]
 
 
@@ -43,7 +49,7 @@ def show(
     ] = None,
     *,
     model: ModelOption,
-    pages: PagesOption = 1.0,
+    pages: PagesOption = None,
     column: ColumnOption = None,
     tz: ZoneOption = None,
     as_json: JsonOption = False,
@@ -64,12 +70,17 @@ def show(
     settings = wiring.load_settings()
     with plainly(settings), _refusing():
         if table is not None:
-            spec = _model(model, settings).spec
+            document = _model(model, settings)
+            spec, who = document.spec, (document.metadata.namespace, document.metadata.name)
             made = reference.of_file(table, spec, parse_columns(column or []), tz)
         else:
-            record, made = reference.stored(settings, *place(model))
+            who = place(model)
+            record, made = reference.stored(settings, *who)
             spec = record.parsed()
-    _print(reference.shown(spec, made, pages), as_json=as_json)
+        # A file for a document that is a file asks no broker.
+        alone = table is not None and _is_file(model)
+        accepted = pages or (1.0 if alone else reference.accepted(settings, *who))
+    _print(reference.shown(spec, made, accepted), as_json=as_json)
 
 
 @app.command()
@@ -85,7 +96,7 @@ def build(
     ] = None,
     until: Annotated[datetime | None, typer.Option(help="... and before this one.", formats=_FORMATS)] = None,
     version: Annotated[str, typer.Option(help="Of a file: version that answered its rows.")] = "",
-    pages: PagesOption = 1.0,
+    pages: PagesOption = None,
     column: ColumnOption = None,
     tz: ZoneOption = None,
     start: FromOption = None,
@@ -127,8 +138,9 @@ def build(
             report = owner.counted(document.metadata.namespace, document.metadata.name).report
             built = rebaseline.of_counted(house, document, *rows, None if report is None else report.at)
         at = None if start is None else to_ms(utc(start))
-        applied = rebaseline.make(owner, document, built, start=at, pages=pages)
-    found = reference.shown(document.spec, built.reference, pages)
+        accepted = pages or reference.accepted(settings, document.metadata.namespace, document.metadata.name)
+        applied = rebaseline.make(owner, document, built, start=at, pages=accepted)
+    found = reference.shown(document.spec, built.reference, accepted)
     if as_json:
         print(json.dumps(asdict(applied) | {"dry_run": dry_run, "streams": reference.as_json(found)}, indent=2))
     else:
@@ -136,8 +148,8 @@ def build(
         _print(found, as_json=False)
 
 
-def _positive(pages: float) -> None:
-    if not pages > 0:
+def _positive(pages: float | None) -> None:
+    if pages is not None and not pages > 0:
         raise SystemExit(f"--pages {pages:g}: a number of pages in 30 days above 0, e.g. 1")
 
 
@@ -163,9 +175,13 @@ def _model(given: str, settings: "Settings") -> "Model":
     from app.documents import model_of
     from app.register import declared, place
 
-    if Path(given).is_file() or given.endswith((".yaml", ".yml")):
+    if _is_file(given):
         return model_of(Path(given))
     return declared(settings, *place(given))
+
+
+def _is_file(given: str) -> bool:
+    return Path(given).is_file() or given.endswith((".yaml", ".yml"))
 
 
 def _print(found: "list[Shown]", *, as_json: bool) -> None:

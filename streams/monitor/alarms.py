@@ -153,7 +153,8 @@ def _furthest(calibration: Watch, seen: Observed) -> Furthest:
         Furthest(scale.distance, float(value), scale.effect + scale.lows[0])
         for scale, value in zip(calibration.scales, values, strict=True)
     ]
-    return max(found, key=lambda distance: distance.value - distance.limit)
+    # Each in its own unit (a share of rows, standard deviations), so they compare by how many times their limits.
+    return max(found, key=lambda distance: distance.value / distance.limit)
 
 
 def _told(alarm: Alarm, kind: Kind, numbers: tuple[str, float, float], told: tuple[str, str]) -> Condition:

@@ -1,13 +1,18 @@
-"""When a model that is trained elsewhere gets its reference: from its first rows, and once more with their labels.
+"""When a model that is trained elsewhere gets its reference: from its first rows, with their labels, and calibrated.
 
 The first ``reference.collect`` of event time or ``reference.rows`` counted predictions, whichever is full first, become
 the reference at the tick that finds them full. Drift can be told from then on; what is normal for the labelled loss can
 not yet, since labels come later. When those of the rows are mature, the same rows are asked for again: the second
 reference has the same bins, and a band.
+
+Such a reference may be too short to calibrate evidence by, as a week of daily windows is. Then one more is asked for,
+once, of the first four weeks of days or of as many windows if they are longer, when their labels are mature and nothing
+is wrong.
 """
 
 from msgspec.structs import replace
 
+from detectors import enough
 from schemas.ids import content_id
 from schemas.lifecycle import Request
 from schemas.spec import milliseconds
@@ -35,7 +40,7 @@ def ask(
     """
     if generation.spec.retraining.enabled:
         return None, state
-    wanted = _first(state, generation, at) or _labelled(state, generation, at)
+    wanted = _first(state, generation, at) or _labelled(state, generation, at) or _calibrating(state, generation, at)
     if wanted is None:
         return None, state
     start, end, evidence = wanted
@@ -82,6 +87,22 @@ def _labelled(state: State, generation: Generation, at: int) -> Rows | None:
     if at < mature or asked >= mature:
         return None
     return reference.start, reference.end, f"labels of the reference's rows are mature since {iso(mature)}"
+
+
+def _calibrating(state: State, generation: Generation, at: int) -> Rows | None:
+    """More rows from the same beginning, when the reference is one of ours and none of its streams is calibrated."""
+    reference, asked = generation.reference, _asked(state)
+    if reference is None or asked is None or any(watch.scales for _, watch in generation.watches):
+        return None
+    if all(earlier.at != reference.end for earlier in state.recent if earlier.reason == "reference"):
+        return None  # It was registered.
+    spec = generation.spec
+    end = reference.start + milliseconds(enough.to_calibrate(spec))
+    due = end + generation.maturity
+    # While something is wrong its rows are no reference; rows that have expired cannot be had.
+    if at < due or asked >= due or state.incident is not None or due - reference.start > milliseconds(spec.raw.ttl):
+        return None
+    return reference.start, end, f"the reference up to {iso(reference.end)} is too short to calibrate evidence by"
 
 
 def _asked(state: State) -> int | None:

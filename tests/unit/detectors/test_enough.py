@@ -78,7 +78,10 @@ def test_the_rules_that_are_proposed_are_valid(task: str) -> None:
         ({"reference": {"collect": "P1D"}}, None, ["1 windows of P1D, 2 are", "1 windows of P1D, 5 are"]),
         ({}, 6_000.0, ["reference.rows (20,000) will hold 3 windows of P1D, 5 are needed"]),
         ({"reference": {"collect": "P3D"}, "alerts": {"labelled_loss": False}}, None, []),
-        ({"retraining": {"collect": "P4D"}}, None, ["retraining.collect (P4D) will hold 4 windows"]),
+        ({"retraining": {"collect": "P4D"}}, None, ["P1D, 5 are", "will hold 4 windows of P1D, 28 are"]),
+        ({"retraining": {"collect": "P27D"}}, None, ["retraining.collect (P27D) will hold 27 windows of P1D, 28 are"]),
+        ({"retraining": {"collect": "P28D"}}, None, []),
+        ({"windows": {"width": "P7D", "label_maturity": "P7D"}, "reference": {"collect": "P63D"}}, None, ["P203D"]),
     ],
 )
 def test_what_a_document_and_its_traffic_foretell(parts: dict[str, Any], rows: float | None, said: list[str]) -> None:

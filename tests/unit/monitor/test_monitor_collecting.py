@@ -1,5 +1,6 @@
 """When a reference is asked for: once full, once more with labels, and again after an error."""
 
+from dataclasses import replace as replace_fields
 from datetime import timedelta
 from typing import Any
 
@@ -7,15 +8,17 @@ import monitor_world as world
 import pytest
 from msgspec.structs import replace
 
-from schemas.lifecycle import PerformanceWindow, Request
+from schemas.lifecycle import Incident, PerformanceWindow, Request
+from schemas.models import Scale, Watch
 from schemas.spec import ReferenceSpec, RetrainingSpec, WindowSpec
 from streams.monitor.collecting import ask
 from streams.monitor.generations import Generation
 from streams.monitor.held import Mark
-from streams.monitor.state import State
+from streams.monitor.state import Asked, State
 
 DAY = world.DAY
 MARKS = {0: Mark(7, 10, (70, 7)), 1: Mark(9, 10, (90, 9))}
+OPEN = Incident("incident-x", "default", "flights", 0, 0, "open", [])
 TESTED = PerformanceWindow("1", 0, 80, 100, 0.8, "log_loss", 0.5, {"auc": 0.7}, None, None, "no reference")
 
 
@@ -71,6 +74,40 @@ def test_the_labels_are_asked_for_also_when_the_first_reference_takes_effect_lat
 
 def test_labels_that_were_there_the_first_time_are_not_asked_for_again() -> None:
     assert len(days(generation(maturity=0), 20, answered=5, maturity=0)) == 1
+
+
+def calibrating(until: int, *, incident: int = 0, scales: bool = False, **reference: Any) -> list[Request]:
+    """Requests of days 5 to ``until`` after one on day 4; something is wrong up to day ``incident``."""
+    now = generation(end=4, maturity=0, **reference)
+    if now.reference is not None:
+        change = Watch("loss", "change", scales=[Scale("change", 0.1, [0.0], 1.0, [0.5])] if scales else [])
+        now = replace_fields(now, reference=replace(now.reference, watched=[change]))
+    state = State(first=0, at=4 * DAY, asked=1, recent=[Asked("a", 4 * DAY, "reference", 1)])
+    made: list[Request] = []
+    for day in range(5, until + 1):
+        state = replace(state, incident=OPEN if day <= incident else None)
+        request, state = ask(state, now, marks=MARKS, namespace="default", model="flights", at=day * DAY)
+        made += [request] if request else []
+    return made
+
+
+def test_a_week_of_days_becomes_four_weeks_by_which_evidence_can_be_calibrated() -> None:
+    (asked,) = calibrating(90)
+    assert (asked.at // DAY, asked.history_from, asked.holdout_from) == (28, 0, 28 * DAY)
+    assert "too short to calibrate evidence by" in asked.evidence
+
+
+def test_what_is_calibrated_is_left_alone() -> None:
+    assert calibrating(90, scales=True) == []
+
+
+def test_rows_of_an_incident_are_not_asked_for_while_it_is_open() -> None:
+    assert [asked.at // DAY for asked in calibrating(90, incident=33)] == [34]
+
+
+def test_a_long_collection_is_the_reference_that_it_says() -> None:
+    (asked,) = calibrating(90, collect=timedelta(days=40))
+    assert (asked.at, asked.holdout_from) == (40 * DAY, 40 * DAY)
 
 
 def test_what_failed_is_asked_for_again_after_as_long_a_time() -> None:
