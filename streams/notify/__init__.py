@@ -48,8 +48,8 @@ def run(
         )
     if unknown := sorted(set(settings.default_channels) - settings.channels.keys()):
         log.error("notify.unknown_channel", default_channels=unknown, valid=sorted(settings.channels))
-    ledger, told = Ledger(connect, now), observer or Observer()
     chosen = pace or Pace(give_up=settings.notify_give_up_seconds)
+    ledger, told = Ledger(connect, now, chosen.answer), observer or Observer()
     asyncio.run(_serve(lambda: Member(settings, ledger, chosen, now, observer=told), ledger, stop))
 
 

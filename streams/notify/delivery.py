@@ -70,6 +70,7 @@ class Pace:
         remind: between two times that an Alertmanager is told of all that lasts.
         look: between two looks of the dead-man rules.
         leave: that requests under way get when the process is told to stop.
+        answer: that a ring waits for ClickHouse.
     """
 
     give_up: float = 3600.0
@@ -79,6 +80,7 @@ class Pace:
     remind: float = 60.0
     look: float = 15.0
     leave: float = 5.0
+    answer: float = 2.0
 
 
 class Post:

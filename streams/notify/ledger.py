@@ -21,7 +21,6 @@ from warehouse.client import Warehouse
 
 log = structlog.get_logger()
 
-_ANSWER_SECONDS = 2.0
 _ASK_AGAIN_SECONDS = 5.0
 _SLOW_ANSWER_SECONDS = 60.0
 _ROWS = 10_000
@@ -67,14 +66,16 @@ class Ledger:
     Args:
         connect: opens the database, or raises soon; called until it succeeds, and again after every failure.
         now: seconds since the epoch.
+        answer: seconds that a ring waits for an answer.
 
     Attributes:
         away_since: when ClickHouse last stopped answering, in ms since the epoch; None while it answers.
     """
 
-    def __init__(self, connect: Callable[[], Warehouse], now: Callable[[], float]) -> None:
+    def __init__(self, connect: Callable[[], Warehouse], now: Callable[[], float], answer: float = 2.0) -> None:
         self._connect = connect
         self._now = now
+        self._answer = answer
         self._warehouse: Warehouse | None = None
         # One thread each: calls that hang queue behind each other, and not beside everything else.
         self._quick = ThreadPoolExecutor(1, thread_name_prefix="ledger")
@@ -200,7 +201,7 @@ class Ledger:
                 self._warehouse = self._connect()
             return ask(self._warehouse)
 
-        threads, seconds = (self._slow, _SLOW_ANSWER_SECONDS) if slow else (self._quick, _ANSWER_SECONDS)
+        threads, seconds = (self._slow, _SLOW_ANSWER_SECONDS) if slow else (self._quick, self._answer)
         try:
             found = await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(threads, work), seconds)
         except Exception as error:
