@@ -1,5 +1,6 @@
 """How a role leaves: a signal tells it, it finishes what it is at, and is gone within ten seconds whatever happens."""
 
+import faulthandler
 import os
 import signal
 import sys
@@ -18,8 +19,9 @@ GRACE = 8.0
 def when_told(grace: float = GRACE) -> threading.Event:
     """An event that SIGTERM and SIGINT set, so that a role can finish its batch and leave in order.
 
-    A role that is not gone ``grace`` seconds later is ended as a crash would end it, with exit code 1: what is not
-    durable is not committed, and the next start does it again. Must be called in the main thread.
+    A role that is not gone ``grace`` seconds later says where each of its threads is, and is ended as a crash would end
+    it, with exit code 1: what is not durable is not committed, and the next start does it again. Must be called in the
+    main thread.
     """
     stop = threading.Event()
     reading, writing = os.pipe()
@@ -37,6 +39,7 @@ def when_told(grace: float = GRACE) -> threading.Event:
         stop.set()
         time.sleep(grace)
         log.error("role.cut_off", grace=grace, use="nothing: what was not committed is done again by the next start")
+        faulthandler.dump_traceback(all_threads=True)  # to stderr: whoever asks why finds where it was
         os._exit(1)
 
     threading.Thread(target=listen, name="leaving", daemon=True).start()

@@ -124,7 +124,7 @@ class Member:
                 self._checkpoint()
         finally:
             self._drop()
-            self._consumer.close()
+            self._given.leave()
 
     @contextmanager
     def _unless_away(self) -> Iterator[None]:

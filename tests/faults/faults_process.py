@@ -7,9 +7,7 @@ and ``told`` (all of them; the doorbell is not committed yet).
 """
 
 import os
-import signal
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -18,9 +16,13 @@ from typing import Any
 import mutants
 import structlog
 
+from app import leaving
 from schemas.settings import Settings
 from schemas.topics import TopicName
 from warehouse.client import Warehouse
+
+GRACE = 25.0
+"""Seconds to leave: a million events may be waiting for the last checkpoint."""
 
 
 class Holder:
@@ -41,13 +43,6 @@ class Holder:
             self._wait(step)
 
 
-def stopped_by_signal() -> threading.Event:
-    """Set when the process is asked to end."""
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    return stop
-
-
 def aggregate(settings: Settings, warehouse: Callable[[], Warehouse]) -> None:
     """Stage 1."""
     from streams import aggregate
@@ -58,7 +53,7 @@ def aggregate(settings: Settings, warehouse: Callable[[], Warehouse]) -> None:
         warehouse(),
         now=time.monotonic,
         owner_id=lambda: uuid.uuid4().hex,
-        stop=stopped_by_signal(),
+        stop=leaving.when_told(GRACE),
         reached=holder.reached,
     )
 
@@ -89,7 +84,7 @@ def monitor(settings: Settings, warehouse: Callable[[], Warehouse]) -> None:
         holder.reached("told")
 
     Records.write, Stage._tell, Stage.__init__ = writing, telling, starting  # type: ignore[method-assign]
-    run(settings, warehouse(), stop=stopped_by_signal())
+    run(settings, warehouse(), stop=leaving.when_told(GRACE))
 
 
 def main() -> None:
@@ -108,6 +103,7 @@ def main() -> None:
         return made
 
     role(settings, connect)
+    leaving.end()
 
 
 if __name__ == "__main__":

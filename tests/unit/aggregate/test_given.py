@@ -1,8 +1,10 @@
 """Partitions that a group gives: both protocols come to the same."""
 
+import threading
 from typing import Any, get_args
 
 import pytest
+import structlog
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from schemas.settings import GroupProtocol, Settings
@@ -19,6 +21,11 @@ class Client:
     def __init__(self, protocol: GroupProtocol) -> None:
         self.protocol = protocol
         self.reads: dict[tuple[str, int], int] = {}
+        self.answered, self.closed = threading.Event(), threading.Event()
+
+    def close(self) -> None:
+        self.answered.wait()
+        self.closed.set()
 
     def assignment(self) -> list[TopicPartition]:
         return [TopicPartition(topic, p) for topic, p in self.reads]
@@ -96,3 +103,23 @@ def test_a_broker_without_the_protocol_is_said_with_what_to_do() -> None:
     assert isinstance(found, CannotContinue)
     assert "API version not supported. It needs Kafka 4.0 or newer" in str(found)
     assert "set DRIFTLINE_GROUP_PROTOCOL=classic" in str(found)
+
+
+def leave(client: Any, seconds: float) -> list[str]:
+    with structlog.testing.capture_logs() as said:
+        Given(client, TOPICS, "classic").leave(seconds)
+    return [line["event"] for line in said]
+
+
+def test_leaving_waits_for_the_client() -> None:
+    client = Client("classic")
+    client.answered.set()
+    assert leave(client, 60) == []
+    assert client.closed.is_set()
+
+
+def test_a_client_that_hangs_in_leaving_holds_nobody_up() -> None:
+    client = Client("classic")
+    assert leave(client, 0.05) == ["aggregate.leaving_unanswered"]
+    assert not client.closed.is_set()
+    client.answered.set()
