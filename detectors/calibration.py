@@ -49,6 +49,11 @@ DEPENDENT = 0.3
 MARGIN = 10.0
 """Where dependence is high, a stream pages at so many times what the reference's own windows reached."""
 
+MOST_RAISED = 100.0
+"""A threshold is raised to so many times A / w at most. One odd stretch of a reference reaches 1e20 to 1e99, which no
+harm gets to in less than weeks; and it buys no silence. Simulated months of 20 features with a lag-1 autocorrelation of
+.5, .9 and .95 have as many false pages with a bound of 10, of 100 and of none (docs/adr/0024)."""
+
 Claim = Literal["within budget on held-out reference", "estimated, dependence high", "not enough data"]
 
 
@@ -92,7 +97,8 @@ class Examined:
         blocks: independent blocks of them.
         autocorrelation: lag-1 autocorrelation of the score between neighbouring windows, in [-1, 1].
         reached: highest M over the reference, each quarter calibrated on the others.
-        threshold: at which the stream pages: A / w; at least ``MARGIN`` times ``reached`` where dependence is high.
+        threshold: at which the stream pages: A / w; where dependence is high ``MARGIN`` times ``reached`` if that is
+            more, up to ``MOST_RAISED`` times A / w.
         reason: the claim's reason, in plain words.
     """
 
@@ -207,7 +213,10 @@ def claimed(dependence: float, reached: float, threshold: float) -> tuple[Claim,
     else:
         reason = f"the reference is silent, each quarter judged by the others ({reached:.3g} of {threshold:.3g})"
         return "within budget on held-out reference", reason, threshold
-    return "estimated, dependence high", reason, max(threshold, MARGIN * reached)
+    most = MOST_RAISED * threshold
+    if MARGIN * reached > most:
+        reason += f"; windows of the reference itself reached {reached:.2g}, so a stretch like its oddest one pages"
+    return "estimated, dependence high", reason, min(max(threshold, MARGIN * reached), most)
 
 
 def autocorrelation(values: ArrayLike) -> float:

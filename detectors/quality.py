@@ -77,6 +77,13 @@ def rates(sketch: Sketch) -> Rates:
     )
 
 
+VOLUME_FACTOR = 2.0
+"""A window may have so many times fewer rows than the reference's least, or more than its most: traffic goes by the
+calendar, of which a reference has seen a part."""
+
+VOLUME_WINDOWS = 20
+"""Fewer windows of a reference do not know how many rows are usual."""
+
 CHANCE = exp(-4.5)
 """Of a false verdict in a window, where nobody says another: three standard errors."""
 
@@ -149,4 +156,38 @@ def check_constant(
         share,
         limit,
         f"{what} has one value in all {n:,} rows, usual in {share:.2%} of them: {verdict}, the limit is {limit:.2%}",
+    )
+
+
+def check_volume(n: int, reference_n: Sequence[int], *, chance: float = CHANCE) -> RuleResult | Insufficient:
+    """Has a window fewer rows than the reference's own windows explain, or more?
+
+    The limits are the reference's least and most, widened by ``VOLUME_FACTOR``, or by as much again as the least is
+    below the second least (the most above the second most) where that is more, and by k standard errors of a count,
+    with k = √(2 ln(1 / chance)). Where the reference has windows without a row, no number is too few.
+
+    Args:
+        n: rows of the window.
+        reference_n: rows of each whole window of the reference, empty ones too.
+        chance: probability that sampling alone violates it in a window that is at the limit, in (0, 1).
+
+    Returns:
+        ``limit`` is the one that is nearer in proportion.
+    """
+    if len(reference_n) < VOLUME_WINDOWS:
+        return Insufficient(f"volume: the reference has {len(reference_n)} whole windows, {VOLUME_WINDOWS} are needed")
+    known, k = sorted(reference_n), sqrt(2 * log(1 / chance))
+    least, most = known[0], known[-1]
+    shrunk = least * min(1 / VOLUME_FACTOR, least / known[1] if known[1] else 0.0)
+    grown = most * max(VOLUME_FACTOR, most / known[-2] if known[-2] else VOLUME_FACTOR)
+    low, high = max(0.0, shrunk - k * sqrt(shrunk)), grown + k * sqrt(grown)
+    middle = sqrt(max(least, 1) * most)
+    limit = low if n < middle else high
+    violated = n < low or n > high
+    return RuleResult(
+        violated,
+        float(n),
+        limit,
+        f"{n:,} rows {'are not' if violated else 'are'} within {low:,.0f} to {high:,.0f}, by the least and the most of "
+        f"{len(known)} reference windows, {least:,} and {most:,}",
     )

@@ -201,6 +201,7 @@ class Faults:
     warm: Sequence[int] = ()
     stuck: Sequence[int] = ()
     unsure: Sequence[int] = ()
+    silent: Sequence[int] = ()
 
 
 @dataclass
@@ -250,6 +251,8 @@ class Aggregator:
         )
 
     def _predict(self, day: int, part: slice) -> None:
+        if day in self.faults.silent:
+            return
         d = self._rows(day)
         ids = np.zeros(len(d.temp[part]), int)
         temp, origin = (

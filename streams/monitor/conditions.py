@@ -26,7 +26,7 @@ MOST = 0.5
 """A rate from here on is critical: most of a feature is gone. Below, it is a warning."""
 
 RULES = 3
-"""Hard rules of a feature: missing, never seen or out of range, constant."""
+"""Hard rules of a feature: missing, never seen or out of range, constant. The volume is one of the model's."""
 
 RAREST = 0.001
 """False pages in 30 days that hard rules go by where a team accepts none: a gross fault is worth that."""
@@ -122,13 +122,24 @@ def advance(run: Run | None, window: PerformanceWindow | None, generation: Gener
     )
 
 
+def chance(generation: Generation, pages: float) -> float:
+    """Probability with which each hard rule of a model may be wrong in a window: they share a part of its budget.
+
+    Args:
+        generation: with a reference.
+        pages: false pages in 30 days that the model may have.
+    """
+    rules = RULES * len(generation.spec.features) + 1  # the volume
+    of_model = budget.Budget.of_width(max(pages, RAREST), generation.width)
+    return of_model.chance(budget.SHARES["quality"], rules)
+
+
 def _quality(held: Held, generation: Generation, window: int, pages: float) -> Iterator[Condition | str]:
     """A condition for each feature that has a gross fault, the key of each that cannot be told."""
     references = generation.reference.features.get(ALL, []) if generation.reference else []
     if not references:
         return
-    of_model = budget.Budget.of_width(max(pages, RAREST), generation.width)
-    chance = of_model.chance(budget.SHARES["quality"], RULES * len(references))
+    of_one = chance(generation, pages)
     counted: dict[str, dict[str, Sketch]] = defaultdict(dict)
     for key, sketch in held.merged(window, "feature").items():
         if key.generation == generation.number:
@@ -139,9 +150,9 @@ def _quality(held: Held, generation: Generation, window: int, pages: float) -> I
             ("outside_share" if reference.kind == "number" else "unseen_share", reference.window_outside),
         ):
             rates = {segment: _rate(sketch, metric) for segment, sketch in counted[reference.name].items()}
-            yield from _rate_condition(generation, window, reference, metric, normal=normal, rates=rates, chance=chance)
+            yield from _rate_condition(generation, window, reference, metric, normal=normal, rates=rates, chance=of_one)
         if (whole := counted[reference.name].get(ALL)) is not None:
-            yield from _constant(generation, window, reference, whole, chance)
+            yield from _constant(generation, window, reference, whole, of_one)
 
 
 def _rate(sketch: Sketch, metric: str) -> tuple[float | None, int]:

@@ -21,6 +21,7 @@ from streams.monitor import (
     page,
     requests,
     rules,
+    volume,
     watching,
 )
 from streams.monitor.close import Metric, closed, traffic, unclean
@@ -112,11 +113,12 @@ class ModelMonitor:
             estimate_error=calibrating.error(matured, generation),
         )
         by_hard_rules = conditions.find(held, generation, start, served, None if evidence.of_loss else run, pages=pages)
-        found = by_hard_rules | found_by_rules | evidence.found
+        counted = traffic(held, start)[ALL]
+        by_volume = volume.judge(before.volume, generation, start, counted, pages=pages)
+        found = by_hard_rules | found_by_rules | evidence.found | by_volume.found
         team = generation.spec.team
         incident, quiet = life.update(before.incident, before.quiet, found, **who, team=team, at=at)
         resolved = incident is not None and incident.state == "resolved"
-        counted = traffic(held, start)[ALL]
         state = replace(
             before,
             at=at,
@@ -131,6 +133,7 @@ class ModelMonitor:
             leading=evidence.leads,
             newcomers=evidence.newcomers,
             pages=generations.pages,
+            volume=by_volume.seen,
         )
 
         # 5. Decide on a request: for a training, or, where nothing is trained, for a reference.

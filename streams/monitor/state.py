@@ -114,6 +114,18 @@ class Newcomer(Struct, frozen=True):
     last: int
 
 
+class Volume(Struct, frozen=True):
+    """Windows in a row whose rows were as many as in the reference; enough of them, and another number is a fault.
+
+    Attributes:
+        reference: names the windows that they are held against; others begin anew.
+        windows: how many, up to a week's.
+    """
+
+    reference: str
+    windows: int
+
+
 def named(stream: str, segment: str = ALL, version: str = "") -> str:
     """Name of what is watched: the stream itself, or with whose it is of segments and versions beside the leading.
 
@@ -156,6 +168,7 @@ class State(Struct, frozen=True):
         leading: version that leads in the newest window, empty before one has answered.
         newcomers: who has a part of the budget's reserve, by place.
         pages: false pages in 30 days that the model may have from the next tick on; None before the first.
+        volume: whether the reference knows how many rows are usual.
     """
 
     first: int
@@ -174,6 +187,7 @@ class State(Struct, frozen=True):
     leading: str = ""
     newcomers: list[Newcomer] = []
     pages: float | None = None
+    volume: Volume | None = None
 
 
 def encode(state: State) -> bytes:

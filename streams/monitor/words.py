@@ -68,6 +68,17 @@ def constant(name: str, *, usual: float, n: int) -> tuple[str, str]:
     )
 
 
+def volume(counted: int, *, least: int, most: int, limit: float) -> tuple[str, str]:
+    """(summary, text) of a window with far fewer predictions than usual, or far more."""
+    usual = f"usually {least:,} to {most:,} a window"
+    few = counted < limit
+    return (
+        f"{'only ' if few else ''}{counted:,} predictions came ({usual})",
+        f"{counted:,} predictions were counted in the window, in the reference's windows {least:,} to {most:,}, which "
+        f"explain {'down' if few else 'up'} to {limit:,.0f}",
+    )
+
+
 def latency(version: str, *, p99: float, p50: float, objective: float, n: int) -> tuple[str, str]:
     """(summary, text) of answers that are slower than the owner's objective."""
     return (

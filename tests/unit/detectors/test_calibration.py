@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from detectors import evidence
 from detectors.budget import Budget
-from detectors.calibration import Examined, Scale, autocorrelation, calibrate, examine, factors
+from detectors.calibration import Examined, Scale, autocorrelation, calibrate, claimed, examine, factors
 from detectors.sketch import Floats, Ints
 from detectors.verdict import Insufficient
 
@@ -109,7 +109,34 @@ def test_what_may_be_claimed() -> None:
     alike = examined(noise(0, level=0.1, correlation=0.95))
     assert alike.claim == "estimated, dependence high"
     assert alike.autocorrelation > 0.5
-    assert alike.threshold == pytest.approx(max(THRESHOLD, 10 * alike.reached))
+    assert alike.threshold == pytest.approx(min(max(THRESHOLD, 10 * alike.reached), 100 * THRESHOLD))
+
+
+@pytest.mark.parametrize(
+    ("reached", "threshold", "said"),
+    [(50.0, 1_000.0, False), (500.0, 5_000.0, False), (9_999.0, 99_990.0, False), (1e57, 1e5, True)],
+)
+def test_a_threshold_is_raised_to_what_the_reference_reached_within_bounds_and_says_so(
+    reached: float, threshold: float, said: bool
+) -> None:
+    claim, reason, found = claimed(0.5, reached, 1_000.0)
+    assert (claim, found) == ("estimated, dependence high", threshold)
+    assert ("a stretch like its oddest one pages" in reason) == said
+
+
+def test_one_odd_stretch_of_a_reference_does_not_silence_a_clear_harm() -> None:
+    """A day at five times the minimum effect: its evidence is astronomical, and a month's harm must page in a day."""
+    values = 0.4 + np.random.default_rng(1).normal(0, 0.01, len(BLOCKS))
+    values[BLOCKS == 7] += 0.1
+    changes = values - values.mean()
+    found = examine(changes[:, None], BLOCKS, effects=[0.02], threshold=THRESHOLD, streams=15)
+    scale = calibrate(changes, BLOCKS, effect=0.02, streams=15)
+    assert isinstance(scale, Scale)
+    assert found.reached > 1e20
+    assert found.claim == "estimated, dependence high"
+    harm = scale.factors(np.full((24, 1), 0.1))
+    assert evidence.highest(harm)[0] > found.threshold
+    assert evidence.highest(harm[:10])[0] < found.reached, "what it used to page beyond"
 
 
 def test_a_reference_whose_half_pages_by_the_other_claims_nothing() -> None:

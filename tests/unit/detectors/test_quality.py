@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.quality import SLACK, Rates, RuleResult, check_constant, check_rate, plausible_range, rates
+from detectors.quality import (
+    SLACK,
+    VOLUME_WINDOWS,
+    Rates,
+    RuleResult,
+    check_constant,
+    check_rate,
+    check_volume,
+    plausible_range,
+    rates,
+)
 from detectors.sketch import EMPTY_SCORE, Sketch
 from detectors.verdict import Insufficient
 
@@ -116,3 +126,39 @@ def test_a_smaller_chance_allows_more() -> None:
     assert usual.violated
     assert not rare.violated
     assert rare.limit == pytest.approx(0.4 + sqrt(2 * log(1e9) * 0.24 / 200))
+
+
+volumes = st.lists(st.integers(0, 1_000_000), min_size=VOLUME_WINDOWS, max_size=60)
+
+
+def volume(n: int, reference: list[int], chance: float = 1e-6) -> RuleResult:
+    found = check_volume(n, reference, chance=chance)
+    assert isinstance(found, RuleResult)
+    return found
+
+
+@given(reference=volumes, chance=st.floats(1e-12, 0.1))
+def test_no_window_of_the_reference_has_too_few_rows_or_too_many(reference: list[int], chance: float) -> None:
+    assert not any(volume(n, reference, chance).violated for n in reference)
+    assert [volume(n, reference[::-1]) for n in reference] == [volume(n, reference) for n in reference]
+
+
+@given(reference=volumes, n=st.integers(0, 10_000_000), more=st.integers(0, 1_000_000))
+def test_what_is_further_from_the_references_rows_is_no_better(reference: list[int], n: int, more: int) -> None:
+    if n > max(reference) and volume(n, reference).violated:
+        assert volume(n + more, reference).violated
+    if n < min(reference) and volume(n, reference).violated:
+        assert volume(max(0, n - more), reference).violated
+
+
+def test_half_of_the_least_is_too_few_and_twice_the_most_too_many_beyond_sampling() -> None:
+    usual = [1_000, 1_050, *[2_000] * 20, 3_900, 4_000]
+    assert [volume(n, usual).violated for n in (360, 420, 8_200, 9_000)] == [True, False, False, True]
+    assert volume(360, usual).limit == pytest.approx(500 - sqrt(2 * log(1e6) * 500))
+    assert volume(9_000, usual).limit == pytest.approx(8_000 + sqrt(2 * log(1e6) * 8_000))
+    assert not volume(0, [0, *usual]).violated, "empty windows are usual"
+    assert not volume(60, [100, 900, *usual]).violated, "once it had a ninth of all others"
+
+
+def test_a_short_reference_does_not_know_how_many_rows_are_usual() -> None:
+    assert isinstance(check_volume(0, [1_000] * (VOLUME_WINDOWS - 1)), Insufficient)
