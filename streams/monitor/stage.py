@@ -70,10 +70,11 @@ class Stage:
         self._send = send
         self._decided = decided
         self._monitors: dict[str, ModelMonitor] = {}
+        self._failing: set[str] = set()
 
     def forget(self) -> None:
         """Partitions were assigned or taken: what memory holds counts no more."""
-        self._monitors = {}
+        self._monitors, self._failing = {}, set()
 
     def check(self, message: PartialMessage) -> None:
         """Look whether a message can be used.
@@ -89,7 +90,8 @@ class Stage:
         A checkpoint of stage 1 is a message per partition and model, and the windows of many models end together: their
         ticks are recorded by one insert per table. What fails is repeated from the records: for as long as Kafka or
         ClickHouse are away, since giving up would acknowledge the messages. An error of our own is looked for model by
-        model; after :data:`bus.patience.TRIES` the model waits for its next message, and the others go on.
+        model, and tried :data:`bus.patience.TRIES` times when the others are done; after that the model waits for its
+        next message. It is then tried once, after the others, until that succeeds: nobody waits for it again.
 
         Args:
             messages: in the order of the topic, each one :meth:`check` has found usable.
@@ -97,27 +99,41 @@ class Stage:
         batch: Batch = {}
         for message in messages:
             batch.setdefault(model_key(message.namespace, message.model), []).append(message)
-        if not await self._attempt(batch):
-            for key, of in batch.items():
-                await self._attempt({key: of})
+        sound = {key: of for key, of in batch.items() if key not in self._failing}
+        failed = await self._each(sound)
+        patience = Patience()
+        while failed and await patience.again(next(iter(failed.values()))):
+            failed = await self._each({key: batch[key] for key in failed}, alone=True)
+        failed |= await self._each({key: of for key, of in batch.items() if key not in sound}, alone=True)
+        for key, error in failed.items():
+            log.error("monitor.given_up", model=key, exc_info=error)
+        self._failing = (self._failing - batch.keys()) | failed.keys()
 
-    async def _attempt(self, batch: Batch) -> bool:
-        """Work a batch off; False when an error of our own stopped it, and it is not known which model's."""
+    async def _each(self, batch: Batch, *, alone: bool = False) -> dict[str, Exception]:
+        """Work models off, together unless ``alone``; those that an error of our own stopped, with it."""
+        if not batch:
+            return {}
+        error = None if alone else await self._attempt(batch)
+        if not alone and (error is None or len(batch) == 1):
+            return {} if error is None else dict.fromkeys(batch, error)
+        found = {key: await self._attempt({key: of}) for key, of in batch.items()}
+        return {key: error for key, error in found.items() if error is not None}
+
+    async def _attempt(self, batch: Batch) -> Exception | None:
+        """Work a batch off, however long Kafka or ClickHouse are away; the error of our own that stopped it, if any."""
         patience, models = Patience(), ", ".join(batch)[:500]
         while True:
             monitors = self._monitors
             try:
                 await self._work_off(batch, monitors)
-                return True
+                return None
             except Exception as error:
                 for key in batch:
                     monitors.pop(key, None)  # memory may be ahead of the record
                 log.error("monitor.retry", model=models, attempt=patience.attempts, error=repr(error)[:500])
-                if len(batch) > 1 and not elsewhere(error):
-                    return False
-                if not await patience.again(error):
-                    log.error("monitor.given_up", model=models, exc_info=error)
-                    return True
+                if not elsewhere(error):
+                    return error
+                await patience.again(error)
 
     async def _work_off(self, batch: Batch, monitors: dict[str, ModelMonitor]) -> None:
         if unheard := [key for key in batch if key not in monitors]:

@@ -15,7 +15,10 @@ import bus.patience
 from bus.patience import TRIES, Patience
 from retrain.rollout import _Bell
 from schemas.lifecycle import Report
+from streams.monitor.core import ModelMonitor
 from streams.monitor.generations import Generations
+from streams.monitor.held import Held
+from streams.monitor.records import Rebuilt
 from streams.monitor.stage import Stage
 
 AWAY = [
@@ -118,4 +121,48 @@ def test_a_monitor_that_fails_goes_on_to_the_next_message() -> None:
     messages = world.stream(1)[0][:2]
     for message in messages:
         asyncio.run(stage.handle([message]))
-    assert records.asked == TRIES * len(messages)
+    assert records.asked == TRIES + 1, "it is tried once with each later message"
+    stage.forget()
+    asyncio.run(stage.handle(messages[:1]))
+    assert records.asked == 2 * TRIES + 1, "with other partitions nobody knows that it failed"
+
+
+class Some:
+    """Can rebuild all models but the broken one; says whose turn it was."""
+
+    def __init__(self) -> None:
+        self.turns: list[str] = []
+        self.mended = False
+
+    def rebuild(self, _namespace: str, model: str, *_: Any) -> Rebuilt:
+        self.turns.append(model)
+        if model == "broken" and not self.mended:
+            raise ValueError("a row that cannot be read")
+        return Rebuilt(ModelMonitor("default", model, Held(2)), None)
+
+
+def test_a_model_that_fails_is_waited_for_once_and_comes_after_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    records, waited = Some(), list[float]()
+    stage = Stage(records, Models(), None)  # type: ignore[arg-type]
+    models = ("broken", "one", "two")
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    def handle(place: int) -> list[str]:
+        before = len(records.turns)
+        messages = [msgspec.structs.replace(world.stream(1)[0][place], model=model) for model in models]
+        asyncio.run(stage.handle(messages))
+        return records.turns[before:]
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    first = handle(0)
+    # Together, then each alone, and what failed again when the others are done.
+    assert first[-(TRIES - 1) :] == ["broken"] * (TRIES - 1)
+    assert {"one", "two"} <= set(first[: -(TRIES - 1)])
+    assert len(waited) == TRIES - 1
+    assert handle(1) == ["broken"], "the others are held, and nobody waits for it again"
+    assert len(waited) == TRIES - 1
+    records.mended = True
+    assert handle(0) == ["broken"]
+    assert handle(1) == []

@@ -1,5 +1,7 @@
 """How many rows a window has: a hard rule, once the reference is known to know it."""
 
+from typing import Any
+
 import monitor_world as world
 import pytest
 from msgspec.structs import replace
@@ -66,7 +68,7 @@ def test_another_reference_needs_a_week_of_its_own() -> None:
 @pytest.mark.parametrize("silent", [12, 5])
 def test_a_day_without_a_row_pages_through_the_decision_clock(silent: int) -> None:
     """Not in the first week, in which nobody knows what is usual yet."""
-    quiet = {"alerts": AlertSpec(min_rows=50), "retraining": RetrainingSpec(enabled=False)}
+    quiet: dict[str, Any] = {"alerts": AlertSpec(min_rows=50), "retraining": RetrainingSpec(enabled=False)}
     generations = Generations.of([world.record(of=WHOLE, **quiet)])
     monitor, found = ModelMonitor(world.NAMESPACE, world.MODEL, Held(2)), []
     for message in world.in_turn(world.stream(20, faults=world.Faults(silent=[silent]), of=WHOLE)):
