@@ -2,12 +2,11 @@
 
 A slot is (hour, weekday) in the model's own time zone; a holiday counts as a Sunday. A slot that has been seen in fewer
 than ``FULL_WEEKS`` weeks is not believed alone: it shrinks to its hour of any day, and that to the whole
-reference, each by the share of weeks that are missing. An hour at which no window began is like the slot nearest to it:
-windows of a day begin an hour later by the clock in summer than in winter.
+reference, each by the share of weeks that are missing. An hour at which no window began is like the slot nearest to it.
 """
 
 from collections.abc import Collection
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -29,9 +28,19 @@ _WEEK_MS = 7 * 86_400_000
 _SUNDAY = 6
 
 
-def slot_of(instant: int, zone: ZoneInfo, holidays: Collection[date] = ()) -> int:
-    """Slot of an instant in milliseconds since the epoch: 24 * weekday + hour, Monday 0:00 is 0, in [0, 168)."""
+def slot_of(instant: int, zone: ZoneInfo, holidays: Collection[date] = (), *, standard: bool = False) -> int:
+    """Slot of an instant in milliseconds since the epoch: 24 * weekday + hour, Monday 0:00 is 0, in [0, 168).
+
+    Args:
+        instant: start of a window.
+        zone: of the model.
+        holidays: days of that zone that count as Sundays.
+        standard: leave daylight saving out. Windows of more than an hour lie on a grid of UTC and would move to hours
+            that a reference has never or seldom seen, when the clocks change; they go on in the slots that they had.
+    """
     local = datetime.fromtimestamp(instant / 1000, UTC).astimezone(zone)
+    if standard:
+        local -= local.dst() or timedelta(0)
     weekday = _SUNDAY if local.date() in holidays else local.weekday()
     return 24 * weekday + local.hour
 

@@ -123,8 +123,8 @@ def worth(watch: Watch) -> str:
 def _expected(watch: Watch, window_start: int) -> Sequence[float]:
     if watch.slots is None:
         return watch.shares
-    holidays = _dates(tuple(watch.slots.holidays))
-    return watch.slots.shares[slot_of(window_start, ZoneInfo(watch.slots.timezone), holidays)]
+    holidays, zone = _dates(tuple(watch.slots.holidays)), ZoneInfo(watch.slots.timezone)
+    return watch.slots.shares[slot_of(window_start, zone, holidays, standard=watch.slots.standard)]
 
 
 @lru_cache(maxsize=64)

@@ -15,8 +15,10 @@ from detectors.sketch import Floats, Ints
 from detectors.slots import SLOTS, slot_of, week_of
 from detectors.verdict import Insufficient
 from schemas.models import Scale, Slots, Watch
+from schemas.windows import Windows as Grid
 
-_DAY = 86_400_000
+_HOUR = 3_600_000
+_DAY = 24 * _HOUR
 _DIGITS = 6
 """Of stored shares: far below any minimum effect, and a third of the bytes."""
 
@@ -29,24 +31,27 @@ class Windows:
         calendar: of the windows, in time order.
         timezone: IANA name of the zone of seasonal slots.
         holidays: ISO dates that count as Sundays.
+        standard: slots are told in the zone's standard time, see :func:`detectors.slots.slot_of`.
     """
 
     calendar: stream.Calendar
     timezone: str
     holidays: tuple[str, ...]
+    standard: bool
 
     @classmethod
-    def of(cls, starts: Ints, offset: int, timezone: str = "UTC", holidays: Sequence[date] = ()) -> "Windows":
-        """Windows that start at these instants (ms, ascending); a day begins ``offset`` ms after midnight, UTC."""
-        zone, free = ZoneInfo(timezone), frozenset(holidays)
+    def of(cls, starts: Ints, grid: Grid, timezone: str = "UTC", holidays: Sequence[date] = ()) -> "Windows":
+        """Windows of a grid that start at these instants (ms, ascending); a day begins at the grid's offset, UTC."""
+        zone, free, standard = ZoneInfo(timezone), frozenset(holidays), grid.width > _HOUR
         return cls(
             stream.Calendar(
-                days=(starts - offset) // _DAY,
-                slots=np.array([slot_of(int(start), zone, free) for start in starts], np.int64),
+                days=(starts - grid.offset) // _DAY,
+                slots=np.array([slot_of(int(start), zone, free, standard=standard) for start in starts], np.int64),
                 weeks=np.array([week_of(int(start)) for start in starts], np.int64),
             ),
             timezone,
             tuple(day.isoformat() for day in sorted(free)),
+            standard,
         )
 
     @property
@@ -165,7 +170,8 @@ def _scales(names: Sequence[str], scales: Sequence[calibration.Scale]) -> list[S
 
 
 def _slots(expected: Floats, windows: Windows) -> Slots:
-    return Slots(windows.timezone, list(windows.holidays), [_rounded(row) for row in expected])
+    shares = [_rounded(row) for row in expected]
+    return Slots(windows.timezone, list(windows.holidays), shares, windows.standard)
 
 
 def _rounded(shares: Floats) -> list[float]:

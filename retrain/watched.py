@@ -94,7 +94,7 @@ def watch(
         latency: of each row in ms, NaN where not measured; None: not known.
         segments: ``tag=value`` -> mask of its rows.
     """
-    windows = Windows.of(windowed.starts, spec.grid().offset, spec.reference.timezone, spec.reference.holidays)
+    windows = Windows.of(windowed.starts, spec.grid(), spec.reference.timezone, spec.reference.holidays)
     scored = bool((found.score_bins >= 0).any())
     calibrated = estimate.calibrate(found.pairs) if spec.task == "binary" else None
     makers = [partial(_loss, spec, windows, labelled, found)]

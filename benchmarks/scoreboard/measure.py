@@ -13,12 +13,12 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from benchmarks.scoreboard import breaks, census, delays, errors, estimates, false_pages, year
+from benchmarks.scoreboard import breaks, census, correlations, delays, errors, estimates, false_pages, year
 from benchmarks.scoreboard.worlds import NULLS
 
 SEED = 20_261_121
 CACHE = Path("var/cache")
-PARTS = ("nulls", "delays", "errors", "estimates", "year")
+PARTS = ("nulls", "delays", "correlations", "errors", "estimates", "year")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,11 @@ class Measured:
         jobs["breaks"] = submit(breaks.delays, size.repeats, SEED)
         quiet = submit(breaks.false_pages, size.models * size.months, SEED)
         return lambda: self._results(jobs) | {"quiet breaks": false_pages.rates(quiet.result())}
+
+    def _correlations(self) -> Callable[[], dict[str, Any]]:
+        few = max(1, self._size.repeats // 4)
+        jobs = {"correlations": self._pool.submit(correlations.measure, few, SEED)}
+        return lambda: self._results(jobs)
 
     def _errors(self) -> Callable[[], dict[str, Any]]:
         size, submit = self._size, self._pool.submit

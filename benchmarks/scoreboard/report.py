@@ -43,6 +43,7 @@ def page(results: Mapping[str, Any]) -> str:
         parts += [_delays(delays, AFTER)]
         own = results[f"category {streams}"]
         parts += [words.CATEGORY.format(median=median(own), worst=max(own))]
+    parts += ["\n## Correlation only\n", words.CORRELATIONS, _correlations(results["correlations"])]
     parts += ["\n## Total breaks\n", words.BREAKS, _breaks(results)]
     parts += ["\n## Labelled error\n", words.ERRORS, _quiet_errors(results["quiet errors"])]
     parts += [words.ERROR_DELAYS.format(watched=errors.WATCHED), _delays(results["jumps"], errors.WATCHED)]
@@ -99,6 +100,13 @@ def _delays(found: Mapping[str, Mapping[str, Sequence[int]]], limit: int) -> str
             cells.append(text if missed == 0 or middle > limit else f"{text} ({missed:.0%} missed)")
         rows.append([f"**{who}**" if who == OURS else who, *cells])
     return table(["median", *found], rows)
+
+
+def _correlations(found: Mapping[str, Mapping[str, int]]) -> str:
+    rows = [
+        [name, *(f"{told[how]} of {told['windows']}" for how in ("together", "alone"))] for name, told in found.items()
+    ]
+    return table(["what goes its own way", "windows told by all together", "by a feature alone"], rows)
 
 
 def _breaks(results: Mapping[str, Any]) -> str:

@@ -40,8 +40,8 @@ LOSE = """
 ## Where driftline loses
 
 {lost}
-- A correlation that changes while every feature keeps its distribution is invisible: no stream here looks at two
-  features at once (`detectors/together.py` does, and pages nobody).
+- A correlation that changes while every feature keeps its distribution is invisible to the monitor: no stream looks at
+  two features at once (`driftline check --together` does, and pages nobody; below).
 - Below the minimum effect nothing pages, at any number of rows and for any length of time. That is meant, and it is a
   loss to whom .05 standard deviations matter.
 - A null is about last month. No row of this page proves that next month is like it, so no report says "guaranteed".
@@ -60,6 +60,11 @@ of the time anyway is quick: read it beside its false pages.
 """
 
 CATEGORY = "\nOne of ten categories gains .05 of all rows: driftline pages after {median:g} windows (worst {worst}).\n"
+
+CORRELATIONS = """Every two of 20 features have a correlation of .5; then some share nothing with the others any more,
+and each keeps its own distribution. `driftline check --together` holds a window of 1,000 rows against 28,000 by the
+reconstruction error of their principal components (`detectors/together.py`). The monitor has no such stream.
+"""
 
 BREAKS = """What breaks at once is for the hard rules (`detectors/quality.py`), which compare a window's rates with the
 worst of the reference's own windows: a score that is bounded, as all the others here are, needs three windows at least.

@@ -10,7 +10,18 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import ks_2samp
 
-from benchmarks.scoreboard import delays, errors, estimates, false_pages, measure, ours, report, rules, words
+from benchmarks.scoreboard import (
+    correlations,
+    delays,
+    errors,
+    estimates,
+    false_pages,
+    measure,
+    ours,
+    report,
+    rules,
+    words,
+)
 from benchmarks.scoreboard.census import Scored
 from benchmarks.scoreboard.worlds import DAY, EDGES, MANY, MIDDLES, REFERENCE_DAYS, Simulated, World
 from detectors.calibration import autocorrelation
@@ -82,6 +93,12 @@ def test_a_quiet_month_and_a_shift() -> None:
     assert min(found["mean .05 sd (the minimum effect)"]["driftline"]) > delays.AFTER
 
 
+def test_a_correlation_is_seen_by_all_features_together_and_by_none_alone() -> None:
+    found = correlations.measure(1, 1)
+    assert found["nothing"] == {"windows": 1, "together": 0, "alone": 0}
+    assert found["all features"] == {"windows": 1, "together": 1, "alone": 0}
+
+
 def test_a_season_is_judged_by_slots() -> None:
     simulated = Simulated(World("seasonal", streams=1), 5)
     detector = ours.fit(simulated.counts(REFERENCE_DAYS * DAY)[:, 0], 20)
@@ -112,6 +129,7 @@ def figures() -> dict[str, Any]:
         "quiet errors": {"iid": {"who": {"driftline": own}, "claim": "within budget on held-out reference"}},
         "jumps": {"error 0.1 to 0.2": {"driftline": [1_500], "other": [200]}},
         "concepts": {"SEA": {"driftline": [1_500], "other": [10_001]}},
+        "correlations": {"all features": {"windows": 10, "together": 9, "alone": 0}},
         "breaks": {"gone null": [1, 1], "another unit": [1, delays.AFTER + 1]},
         "quiet breaks": {"driftline": own},
         "estimates": {"census": by_groups, "flights by covariates": by_groups},

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from detectors.slots import Slots, slot_of, week_of, worthwhile
+from detectors.watching import Windows
+from schemas.windows import Windows as Grid
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -81,6 +83,23 @@ def test_days_that_begin_an_hour_later_in_summer_keep_their_weekday() -> None:
     assert {slot % 24 for slot in slots} == {1}
     assert {slot % 24 for slot in summer} == {2}
     assert reference.expected(summer)[:, 0].tolist() == pytest.approx([0.8] * 5 + [0.2] * 2)
+
+
+@pytest.mark.parametrize(("offset", "hours"), [(0, 24), (22, 24), (23, 24), (0, 12), (0, 2)])
+def test_windows_of_more_than_an_hour_keep_their_slots_when_the_clocks_change(offset: int, hours: int) -> None:
+    """Ten weeks in winter, two in summer: each slot has been seen in all of them."""
+    grid = Grid(hours * 3_600_000, offset * 3_600_000)
+    first = instant("2026-01-19T00:00:00+00:00") + grid.offset
+    starts = np.arange(first, instant("2026-04-13T00:00:00+00:00"), grid.width)
+    found = Windows.of(starts, grid, "Europe/Berlin")
+    slots, seen = np.unique(found.calendar.slots, return_counts=True)
+    assert len(slots) == 7 * 24 // hours
+    assert set(seen.tolist()) <= {11, 12}
+
+
+def test_windows_of_an_hour_go_by_the_clock_on_the_wall() -> None:
+    starts = np.array([instant("2026-03-28T08:00:00+00:00"), instant("2026-03-29T07:00:00+00:00")])
+    assert (Windows.of(starts, Grid(3_600_000), "Europe/Berlin").calendar.slots % 24).tolist() == [9, 9]
 
 
 def test_the_nearest_slot_may_be_of_the_day_beside() -> None:
