@@ -9,7 +9,7 @@ from benchmarks.measure import CACHE, ROOT, Cache, Events, Out, Root, Rounds, re
 
 
 def main(
-    events: Events = 300_000,
+    events: Events = 1_000_000,
     rounds: Rounds = 5,
     predictions: Annotated[int, typer.Option(min=10_000, help="Predictions in the table.")] = 20_000_000,
     root: Root = ROOT,

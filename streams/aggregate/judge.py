@@ -24,12 +24,16 @@ class Judge:
         models: every known model.
         partitions: how many source partitions there are.
         warehouse: where ids are that were left out of memory.
+
+    Attributes:
+        looked_up: how many ids of the last batches were asked for there.
     """
 
     def __init__(self, models: Models, partitions: int, warehouse: Warehouse) -> None:
         self._models = models
         self._warehouse = warehouse
         self._reader = Reader(models, partitions)
+        self.looked_up = 0
 
     def judge(
         self, batches: Sequence[Batch], states: Mapping[int, State], work: Work, now: float
@@ -58,7 +62,7 @@ class Judge:
                 else:
                     outcomes[partition] = rows.part(first, end)
         both = {p: (predictions.get(p), outcomes.get(p)) for p in sorted({*predictions, *outcomes})}
-        prefetch(
+        self.looked_up = prefetch(
             {partition: states[partition].index for partition in both},
             {partition: partial(_keys, rows) for partition, rows in both.items()},
             self._warehouse,
