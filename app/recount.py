@@ -105,6 +105,7 @@ class Contract:
         self.grid = spec.grid()
         self.lateness = milliseconds(windows.allowed_lateness)
         self.skew = milliseconds(windows.future_skew)
+        self.max_age = milliseconds(windows.max_age)
         self.horizon = milliseconds(windows.dedupe_horizon)
         self.task = spec.task
         self.positive_class = spec.positive_class
@@ -335,6 +336,8 @@ class Recount:
             raise Dead("invalid")
         if event.event_time > log_ts + contract.skew:
             raise Dead("from_future")
+        if event.event_time < log_ts - contract.max_age:
+            raise Dead("too_old")
         if event.kind == "prediction":
             contract.answer(event)
             for name, kind in contract.kinds.items():

@@ -60,6 +60,11 @@ class WindowSpec(_Strict):
     future_skew: timedelta = Field(
         default=timedelta(hours=1), description="an event this far ahead of its record's timestamp is dead"
     )
+    max_age: timedelta = Field(
+        default=7300 * _DAY,
+        gt=timedelta(0),
+        description="an event this far behind its record's timestamp is dead; a back-fill may need more",
+    )
     dedupe_horizon: timedelta = Field(
         default=timedelta(days=7), description="how long (broker time) an id is remembered"
     )

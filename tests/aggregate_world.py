@@ -18,6 +18,7 @@ from schemas.windows import from_ms
 HOUR = 3_600_000
 DAY = 24 * HOUR
 START = 15_706 * DAY  # 2013-01-01
+MAX_AGE = timedelta(days=36_500)
 EDGES = [-1.0, 0.0, 1.0]
 CATEGORIES = ["EWR", "JFK"]
 
@@ -56,6 +57,7 @@ def model_record(name: str = "delay", generation: int = 1, effective_from: int =
                 "width": timedelta(days=1),
                 "allowed_lateness": timedelta(hours=1),
                 "future_skew": timedelta(hours=1),
+                "max_age": MAX_AGE,
                 "dedupe_horizon": timedelta(days=7),
                 "label_maturity": timedelta(days=1),
                 "label_horizon": timedelta(days=3),

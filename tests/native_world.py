@@ -20,7 +20,7 @@ from streams.aggregate.routing import partitions_of
 
 CATEGORIES = {"origin": ("EWR", "JFK", "Nürnberg", ""), "wet": ("false", "true"), "half": ("true",)}
 ROLES = ("champion", "canary", "shadow")
-LONG_AGO = 10**15
+LONG_AFTER = 10**15
 """A broker's timestamp from which no event is in the future: that is judged later, by whoever has the record."""
 
 _FEATURES = [
@@ -31,7 +31,7 @@ _FEATURES = [
     FeatureSpec(name="wet", kind="boolean"),
     FeatureSpec(name="half", kind="boolean"),
 ]
-_WINDOWS = WindowSpec(label_horizon=timedelta(days=3))
+_WINDOWS = WindowSpec(label_horizon=timedelta(days=3), max_age=timedelta(milliseconds=LONG_AFTER))
 _SPECS = {
     "delay": ModelSpec(
         positive_class="late", features=tuple(_FEATURES), segments=("origin", "cabin"), windows=_WINDOWS
@@ -74,7 +74,7 @@ PLANS = [plan(MODELS.generations(key)[0]) for key in MODELS.names()]
 def careful(topic: SourceTopic, value: bytes) -> Accepted | None:
     """What the careful decoder accepts; None: a dead letter, or a progress record."""
     try:
-        item = accept(Record(topic, 0, 0, LONG_AGO, value), MODELS)
+        item = accept(Record(topic, 0, 0, LONG_AFTER, value), MODELS)
     except Refused:
         return None
     return item if isinstance(item, Accepted) else None

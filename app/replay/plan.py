@@ -121,7 +121,7 @@ def replayed(spec: ModelSpec) -> ModelSpec:
         update={
             "source": None,
             "retraining": spec.retraining.model_copy(update={"enabled": False}),
-            "windows": spec.windows.model_copy(update={"future_skew": _ANY_TIME}),
+            "windows": spec.windows.model_copy(update={"future_skew": _ANY_TIME, "max_age": _ANY_TIME}),
         }
     )
 

@@ -68,6 +68,8 @@ def accept(record: Record, models: Models) -> Accepted | Promised:
         raise Refused("invalid", explain.before_1970(event.event_time.isoformat()))
     if event_time > record.log_ts + generation.future_skew:
         raise Refused("from_future", explain.from_future(event_time, record.log_ts, generation.future_skew))
+    if event_time < record.log_ts - generation.max_age:
+        raise Refused("too_old", explain.too_old(event_time, record.log_ts, generation.max_age))
     if isinstance(event, Progress):
         return Promised(key, generation, event_time, start)
     item = Accepted(record, event, key, generation, event_time, start)

@@ -113,7 +113,7 @@ class Columns:
         event_time = np.where(sure, event_time, 0)
         newest = np.full(batch.rows, self._models.generations(key)[0].code)
         generation, window = self._models.assign(newest, event_time)
-        sure &= event_time <= rows.log_ts[at] + self._models.tables.future_skew[generation]
+        sure &= self._models.tables.plausible(generation, event_time, rows.log_ts[at])
         ids = batch.columns["prediction_id"].values
         ids = ids.cast(pa.string()) if pa.types.is_dictionary(ids.type) else ids
         if ids.null_count:

@@ -33,6 +33,7 @@ Reason = Literal[
     "wrong_prediction",  # no prediction, one that is no class of the spec, or no number for a regression
     "unknown_label",  # no class of the spec, or no number for a regression
     "from_future",  # event time further ahead of the broker's timestamp than the spec's future_skew
+    "too_old",  # event time further behind it than the spec's max_age
 ]
 """Why an event is dead."""
 

@@ -99,10 +99,28 @@ def before_1970(event_time: str) -> str:
 def from_future(event_time: int, log_ts: int, allowed: int) -> str:
     """An event time, in milliseconds, too far ahead of its record's."""
     return explanation(
-        "$.event_time", f"{iso(event_time)}, {_duration(event_time - log_ts)} after the broker took it",
-        f"at most {_duration(allowed)} after {iso(log_ts)} (windows.future_skew)",
+        "$.event_time", f"{_instant(event_time)}, {_duration(event_time - log_ts)} after the broker took it",
+        f"at most {_duration(allowed)} after {_instant(log_ts)} (windows.future_skew)",
         "Correct the sender's clock, or the time zone or unit that it converts from.",
     )  # fmt: skip
+
+
+def too_old(event_time: int, log_ts: int, allowed: int) -> str:
+    """An event time, in milliseconds, too far behind its record's."""
+    return explanation(
+        "$.event_time", f"{_instant(event_time)}, {_duration(log_ts - event_time)} before the broker took it",
+        f"at most {_duration(allowed)} before {_instant(log_ts)} (windows.max_age)",
+        "Correct the sender's clock, or the unit that it converts from; for a back-fill of older events apply a larger "
+        "max_age.",
+    )  # fmt: skip
+
+
+def _instant(ms: int) -> str:
+    """A time, or the number of a broker's timestamp that no calendar has."""
+    try:
+        return iso(ms)
+    except OverflowError:
+        return f"{ms} ms since 1970"
 
 
 def _duration(milliseconds: int) -> str:

@@ -112,9 +112,9 @@ class Fast:
         if len(sure):
             generation, window = self._models.assign(self._newest[model[sure]], event_time[sure])
             # The careful way says why these are dead.
-            future = event_time[sure] > batch.log_ts[sure] + self._models.tables.future_skew[generation]
-            if future.any():
-                sure, generation, window = sure[~future], generation[~future], window[~future]
+            plausible = self._models.tables.plausible(generation, event_time[sure], batch.log_ts[sure])
+            if not plausible.all():
+                sure, generation, window = sure[plausible], generation[plausible], window[plausible]
             columns["generation"][sure] = generation
             columns["window"][sure] = window
             columns["kind"][sure] = EVENT

@@ -43,6 +43,7 @@ class Generation:
     references: dict[str, FeatureReference]
     lateness: int
     future_skew: int
+    max_age: int
     dedupe_horizon: int
     maturity: int
     label_horizon: int
@@ -71,6 +72,7 @@ class Generation:
             references={reference.name: reference for reference in references},
             lateness=milliseconds(windows.allowed_lateness),
             future_skew=milliseconds(windows.future_skew),
+            max_age=milliseconds(windows.max_age),
             dedupe_horizon=milliseconds(windows.dedupe_horizon),
             maturity=milliseconds(windows.label_maturity),
             label_horizon=milliseconds(windows.label_horizon),
@@ -123,11 +125,18 @@ class Tables:
         self.offset = column(g.grid.offset for g in generations)
         self.lateness = column(g.lateness for g in generations)
         self.future_skew = column(g.future_skew for g in generations)
+        self.max_age = column(g.max_age for g in generations)
         self.dedupe_horizon = column(g.dedupe_horizon for g in generations)
         self.maturity = column(g.maturity for g in generations)
         self.label_horizon = column(g.label_horizon for g in generations)
         self.ttl_days = column(g.ttl_days for g in generations)
         self.keeps_features = column(g.spec.raw.features for g in generations).astype(np.bool_)
+
+    def plausible(self, codes: Ints, event_time: Ints, log_ts: Ints) -> NDArray[np.bool_]:
+        """Whether each event's time is one that its spec allows, by the broker's timestamp of its record."""
+        ahead = event_time - log_ts
+        found: NDArray[np.bool_] = (ahead <= self.future_skew[codes]) & (-ahead <= self.max_age[codes])
+        return found
 
     def start(self, codes: Ints, event_time: Ints) -> Ints:
         """Start of the window of each event (see ``schemas.windows``)."""

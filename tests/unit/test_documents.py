@@ -54,7 +54,7 @@ def test_everything_is_said_at_once(tmp_path: Path) -> None:
         "model.yaml:8: spec.features[1].kind: is missing",
         "model.yaml:8: spec.features[1].knd: unknown key (did you mean kind?); valid: name, kind",
         "model.yaml:10: spec.windows.widht: unknown key (did you mean width?); valid: width, offset, "
-        "allowed_lateness, future_skew, dedupe_horizon, label_maturity, label_horizon",
+        "allowed_lateness, future_skew, max_age, dedupe_horizon, label_maturity, label_horizon",
         f"model.yaml:11: spec.windows.offset: 3600 has no unit; {DURATION}",
         "model.yaml:12: spec.windows.label_maturity: 'one day': input should be a valid timedelta, invalid digit in "
         f"duration; {DURATION}",

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from msgspec.structs import replace
 
 from schemas.events import SourceTopic
 from schemas.models import ModelRecord
-from schemas.spec import FeatureSpec
+from schemas.spec import FeatureSpec, WindowSpec
 from streams.aggregate.decode import Record
 from streams.aggregate.rows import SIDES
 from warehouse.client import Warehouse
@@ -254,6 +255,33 @@ def test_the_future_is_judged_by_the_brokers_clock_and_moves_no_watermark(ahead:
         assert bool(partition.work.dead) is dead
         assert [letter.reason for letter in partition.work.dead] == ["from_future"] * dead
         assert bool(partition.state.watermarks) is not dead
+
+
+@pytest.mark.parametrize(("behind", "dead"), [(DAY, False), (DAY + 1, True)])
+def test_a_past_that_no_service_lives_in_starts_no_clock(behind: int, dead: bool) -> None:
+    record = model_record(max_age=timedelta(days=1))
+    for value in (body(P), progress(START)):
+        partition = Partition([record])
+        partition.batch([partition.record("predictions", value, START + behind)])
+        assert [letter.reason for letter in partition.work.dead] == ["too_old"] * dead
+        assert bool(partition.state.watermarks) is not dead
+
+
+def test_a_time_of_1970_is_no_time_of_a_model_by_default() -> None:
+    record, now = model_record(max_age=WindowSpec().max_age), START + 5_000 * DAY
+    for event_time, dead in ((0, True), (now // 1000, True), (START, False), (now, False)):
+        partition = Partition([record])
+        partition.batch([partition.record("predictions", progress(event_time), now)])
+        assert [letter.reason for letter in partition.work.dead] == ["too_old"] * dead
+
+
+@pytest.mark.parametrize(("log_ts", "reason"), [(10**15, "too_old"), (-(10**15), "from_future")])
+def test_a_timestamp_that_no_calendar_has_is_said_as_a_number(log_ts: int, reason: str) -> None:
+    partition = Partition()
+    partition.batch([partition.record("predictions", body(P), log_ts)])
+    [letter] = partition.work.dead
+    assert letter.reason == reason
+    assert f"{log_ts} ms since 1970" in letter.detail
 
 
 def test_watermarks_follow_events_by_the_lateness_and_progress_at_once(partition: Partition, send: Send) -> None:

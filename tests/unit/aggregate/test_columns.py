@@ -241,6 +241,12 @@ def test_duplicates_of_one_batch_late_rows_and_two_versions() -> None:
     assert dead == [(5, "missing_score", "0/0/5"), (6, "invalid", "0/0/6"), (7, "from_future", "0/0/7")]
 
 
+def test_a_row_of_1970_is_dead_alone() -> None:
+    value = batch_of_rows([row(1), row(2, 1_300_000_000)], KINDS, model="binary")
+    engine = check([([record("predictions", 0, NOW, value)], [])])
+    assert [(d.record.row, d.reason) for d in engine.work.dead] == [(1, "too_old")]
+
+
 def test_rows_in_the_wrong_partition_are_sent_on_one_by_one() -> None:
     engine = check([([record("predictions", 0, NOW, batch_of_rows([row(n) for n in range(20)], KINDS))], [])], 3)
     assert 0 < len(engine.work.astray) < 20

@@ -257,7 +257,7 @@ def test_segments_that_read_alike_have_codes_of_their_own() -> None:
 def test_no_golden_dead_letter_is_decoded_here(topic: SourceTopic) -> None:
     """But for what is judged with the record: its headers, and how far it is ahead of the broker's timestamp."""
     letters = [letter for letter in json.loads(GOLDEN.read_text()) if letter["topic"] == topic]
-    by_value = [a for a in letters if "headers" not in a and a["reason"] != "from_future"]
+    by_value = [a for a in letters if "headers" not in a and a["reason"] not in ("from_future", "too_old")]
     values = [bytes.fromhex(letter["hex"]) if "hex" in letter else letter["text"].encode() for letter in by_value]
     assert len(values) >= 8
     categories = (("carrier", "string", ()), ("near_holiday", "boolean", ()))
