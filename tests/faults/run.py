@@ -1,6 +1,7 @@
 """Fault scenarios on a million events each; their results as ``docs/faults.json``, and read: ``make faults``."""
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -65,7 +66,7 @@ def render(text: str, found: list[dict[str, Any]]) -> str:
     passed = sum(each["passed"] for each in found)
     lines = [
         f"{passed} of {len(found)} scenarios passed, {' to '.join(dict.fromkeys((days[0], days[-1])))}, on "
-        f"{'; '.join(sorted(machines))}.",
+        f"{'; '.join(sorted(machines))}; {sum(each['seconds'] for each in found) / 60:.0f} minutes in all.",
         "",
         "| scenario | events | kills | undecided at a kill, at least | seconds | passed |",
         "|---|---:|---:|---:|---:|---|",
@@ -97,7 +98,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description="Run the scenarios of tests/faults on many events: a minute or two for each with a million.",
         epilog=f"Results are written to {RESULT.relative_to(ROOT)} and {DOCUMENT.relative_to(ROOT)}: those of a whole "
-        f"run alone, or with -k beside the ones that are there. With fewer than {EVENTS:,} events nothing is written.",
+        f"run alone, or with -k beside the ones that are there; Ctrl-C keeps what is done. With fewer than {EVENTS:,} "
+        "events nothing is written.",
     )
     parser.add_argument("--events", type=int, default=EVENTS, help=f"of each scenario, at least (default {EVENTS:,})")
     parser.add_argument("--seed", type=int, default=1, help="of loads, kills and delays (default 1)")
@@ -106,29 +108,29 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        options = [
-            "-v",
-            "--timeout=1800",
-            f"--junitxml={report}",
-            "-o",
-            "junit_family=xunit1",
-            f"--ignore={HERE / 'test_faults_mutants.py'}",
-        ]
-        code = subprocess.run(
-            [sys.executable, "-m", "pytest", str(HERE), *options, "-k", asked.k],
-            env=os.environ | {"DRIFTLINE_FAULTS_EVENTS": str(asked.events), "DRIFTLINE_FAULTS_SEED": str(asked.seed)},
-            cwd=ROOT,
-            stdout=sys.stderr,
-            check=False,
-        ).returncode
+        options = ["-v", "--timeout=1800", f"--junitxml={report}", "-o", "junit_family=xunit1"]
+        options += [f"--ignore={HERE / 'test_faults_mutants.py'}", "-k", asked.k]
+        with (
+            subprocess.Popen(
+                [sys.executable, "-m", "pytest", str(HERE), *options],
+                env=os.environ
+                | {"DRIFTLINE_FAULTS_EVENTS": str(asked.events), "DRIFTLINE_FAULTS_SEED": str(asked.seed)},
+                cwd=ROOT,
+                stdout=sys.stderr,
+            ) as running,
+            # Ctrl-C ends pytest too, which then reports what it has: an hour's results are not lost.
+            contextlib.suppress(KeyboardInterrupt),
+        ):
+            running.wait()
         found = scenarios(report)
     sys.stderr.write(f"{sum(each['passed'] for each in found)} of {len(found)} scenarios passed\n")
     if asked.events >= EVENTS:
-        before = json.loads(RESULT.read_text())["scenarios"] if asked.k and RESULT.exists() else []
+        some = asked.k or running.returncode not in (0, 1)
+        before = json.loads(RESULT.read_text())["scenarios"] if some and RESULT.exists() else []
         write(merged(before, found))
     if asked.json:
         sys.stdout.write(json.dumps({"scenarios": found}, indent=1) + "\n")
-    sys.exit(code)
+    sys.exit(running.returncode)
 
 
 if __name__ == "__main__":
