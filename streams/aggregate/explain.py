@@ -111,7 +111,7 @@ def too_old(event_time: int, log_ts: int, allowed: int) -> str:
         "$.event_time", f"{_instant(event_time)}, {_duration(log_ts - event_time)} before the broker took it",
         f"at most {_duration(allowed)} before {_instant(log_ts)} (windows.max_age)",
         "Correct the sender's clock, or the unit that it converts from; for a back-fill of older events apply a larger "
-        "max_age.",
+        "max_age before any is counted.",
     )  # fmt: skip
 
 
