@@ -26,9 +26,6 @@ ALL = (
     "check",
 )
 
-CHECK = Path(__file__).parent / "check.json"
-"""Figures of ``check``, whose peers are other ones: docs/check.md is about them."""
-
 
 def main(
     only: Annotated[str, typer.Option(help=f"Some of them, with commas between: {', '.join(ALL)}.")] = "",
@@ -61,8 +58,8 @@ def main(
 
 
 def _given(name: str, events: int | None, rounds: int | None, root: Path, cache: Path) -> list[str]:
-    """Options of one measurement; ``check`` counts rows, starts no broker and has a file of its own."""
-    given = ["--root", str(root), "--out", str(CHECK if name == "check" else RESULTS)]
+    """Options of one measurement; ``check`` counts rows and starts no broker."""
+    given = ["--root", str(root), "--out", str(RESULTS)]
     given += [] if name == "check" else ["--cache", str(cache)]
     given += ["--rows" if name == "check" else "--events", str(events)] if events else []
     return given + (["--rounds", str(rounds)] if rounds else [])

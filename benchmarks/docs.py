@@ -66,9 +66,20 @@ AIMS: dict[str, Aim] = {
     "recovery_detection": Aim("until the group notices that its member is gone (session time-out 6 s)"),
 }
 
+CHECKS: dict[str, Aim] = {
+    "check_codes": Aim("a million rows of 7 numbers and 3 categories (as codes), arrays to verdicts", 3_000_000),
+    "check_strings": Aim("the same, categories as Python's strings"),
+    "check_reference": Aim("what the reference was, made of as many rows: once"),
+    "check_window": Aim("the tick of a window of 50 features in 4 segments", most=20),
+    "check_peer_evidently": Aim("the same rows through Evidently's data drift preset"),
+    "check_peer_whylogs": Aim("... whylogs: a profile, and its drift scores"),
+    "check_peer_nannyml": Aim("... NannyML's univariate drift, Jensen-Shannon"),
+}
+"""What ``python -m benchmarks.check`` measures, for docs/check.md."""
+
 
 def main() -> None:
-    """Renew every generated part of docs/performance.md and docs/capacity.md from benchmarks/results.json."""
+    """Renew every generated part of the documents from benchmarks/results.json."""
     write()
 
 
@@ -96,11 +107,12 @@ def render(document: str, text: str, results: Sequence[Mapping[str, Any]]) -> st
     return text
 
 
-def _figures(results: Results) -> str:
+def _aims(results: Results, aims: Mapping[str, Aim]) -> str:
     lines = ["| name | what | median | spread | aim | reached |", "|---|---|---:|---:|---|---|"]
-    for name, aim in AIMS.items():
+    for name, aim in aims.items():
         if (result := results.get(name)) is None:
-            lines.append(f"| `{name}` | {aim.what} | not measured | | {aim.words()} | no |")
+            verdict = "no" if aim.words() else ""
+            lines.append(f"| `{name}` | {aim.what} | not measured | | {aim.words()} | {verdict} |")
             continue
         ratios = ", ".join(f"{ratio:.2f} x {peer}" for peer, ratio in result["versus"].items())
         value = f"{number(result['value'])} {result['unit']}{f'; {ratios}' if ratios else ''}"
@@ -109,12 +121,24 @@ def _figures(results: Results) -> str:
     return "\n".join(lines)
 
 
+def _figures(results: Results) -> str:
+    return _aims(results, AIMS)
+
+
+def _checks(results: Results) -> str:
+    return _aims(results, CHECKS)
+
+
+def _checked(results: Results) -> str:
+    return _machine({name: result for name, result in results.items() if name in CHECKS})
+
+
 def _others(results: Results) -> str:
     lines = ["| name | median | spread | rounds |", "|---|---:|---:|---:|"]
     lines += [
         f"| `{name}` | {number(result['value'])} {result['unit']} | {result['spread']:.0%} | {result['rounds']} |"
         for name, result in results.items()
-        if name not in AIMS
+        if name not in AIMS and name not in CHECKS
     ]
     return "\n".join(lines)
 
@@ -125,6 +149,8 @@ def _machine(results: Results) -> str:
         + ", ".join(f"{name} {version}" for name, version in result["versions"].items())
         for result in results.values()
     }
+    if not results:
+        return "Not measured."
     days = sorted({result["at"] for result in results.values()})
     between = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     return f"Measured {between} on " + "; ".join(sorted(found)) + "."
@@ -132,6 +158,7 @@ def _machine(results: Results) -> str:
 
 PARTS: dict[str, dict[str, Callable[[Results], str]]] = {
     "performance": {"figures": _figures, "others": _others, "machine": _machine},
+    "check": {"figures": _checks, "machine": _checked},
     "capacity": {"inputs": capacity.inputs, "plan": capacity.plan},
 }
 

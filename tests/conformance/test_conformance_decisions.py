@@ -22,7 +22,10 @@ from schemas.spec import AlertSpec
 from streams.monitor import conditions, rules
 from streams.monitor.close import Metric
 from streams.monitor.generations import Generation
-from streams.monitor.state import RuleRun, Run
+from streams.monitor.observing import Observed
+from streams.monitor.promises import Promise
+from streams.monitor.state import RuleRun, Run, Watched
+from streams.monitor.watching import advance
 
 PLAIN = Generation.of(world.record())
 RULED = Generation.of(world.record(alerts=AlertSpec(rules=("labelled.log_loss > 0.5 for 2 windows",))))
@@ -69,7 +72,24 @@ def e_sr(before: Evidence, value: float | None, _: int) -> Evidence:
     return evidence.step(before, [1 + bet / 0.5 * (score - 0.5) for bet in (0.2, 0.9)], 30.0).evidence
 
 
+LOSS, _ = world.calibrated().watched
+PROMISE = Promise("calibration", LOSS, 30.0, "within budget on held-out reference", "")
+
+
+def watched(before: dict[str, Watched], value: float | None, number: int) -> dict[str, Watched]:
+    """The labelled loss as the monitor watches it, with what a report keeps of it."""
+    observed = None if value is None else Observed(number * world.DAY, "1", LOSS.usual + value, 160)
+    return advance(before, [PROMISE], {} if observed is None else {"loss": observed}).watched
+
+
 DETECTORS = [
+    Remembering(
+        "a watched stream, with its latch",
+        {},
+        watched,
+        lambda state: [stream for stream, entry in state.items() if entry.paged is not None],
+        dict[str, Watched],
+    ),
     Remembering("labelled loss above its band", None, band_run, lambda run: run and run.windows >= 2, Run | None),
     Remembering("an owner's rule", {}, rule_run, lambda runs: sorted(runs.items()), dict[str, RuleRun]),
     Remembering("gate, better", gate.start(BETTER), bet(BETTER), lambda wealth: gate.decided(BETTER, wealth), Wealth),

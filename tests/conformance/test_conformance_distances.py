@@ -10,7 +10,9 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from detectors import distances as ds
+from detectors import held_out
 from detectors.distances import Distances, compare
+from detectors.sketch import Floats
 from detectors.verdict import Insufficient
 
 Counts = list[int]
@@ -98,6 +100,21 @@ def test_none_is_negative_equals_are_at_zero_and_order_does_not_matter(name: str
     assert distance(p, q) >= 0
     if sum(p) == sum(q) or name != "psi":  # smoothing weighs more in fewer rows
         assert distance(p, q) == pytest.approx(distance(q, p), rel=1e-9, abs=1e-7)
+
+
+HELD_OUT: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "ks": held_out.ks,
+    "total_variation": held_out.total_variation,
+    "wasserstein": lambda p, q: held_out.wasserstein(p, q, PLACES, 1.0),
+}
+
+
+@pytest.mark.parametrize("name", HELD_OUT)
+@given(p=counts, q=counts)
+def test_what_is_calibrated_is_what_is_shown(name: str, p: Counts, q: Counts) -> None:
+    """Evidence is weighed on shares of many windows at once, by code of its own."""
+    of_shares = HELD_OUT[name](held_out.shares(p), held_out.shares(q))
+    assert float(of_shares) == pytest.approx(DISTANCES[name](p, q), abs=1e-12)
 
 
 @pytest.mark.parametrize("name", METRICS)
