@@ -82,9 +82,7 @@ class Scale:
 
     def factors(self, distances: ArrayLike) -> Floats:
         """Factors L of distances of shape (...): shape (..., COMPONENTS), one per score and bet, all >= 0.1."""
-        relative = self.scores(distances) / np.array(self.means) - 1
-        by_bet: Floats = 1 + relative[..., None] * np.array(BETS)
-        return by_bet.reshape(*by_bet.shape[:-2], -1)
+        return bet(self.scores(distances), np.array(self.means))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +138,12 @@ def calibrate(distances: ArrayLike, blocks: ArrayLike, *, effect: float, streams
     unseen = (raw.sum(axis=0) + 1) / (len(raw) + 1)
     bounds = np.minimum(unseen + float(stdtrit(n_blocks - 1, 1 - MISS / max(streams, 1))) * error, 1)
     return Scale(effect, lows, width, tuple(bounds.tolist()))
+
+
+def bet(scores: Floats, means: Floats) -> Floats:
+    """Factors L of scores (..., 2) whose bounds are ``means`` (..., 2): shape (..., COMPONENTS), all >= 0.1."""
+    by_bet: Floats = 1 + (scores / means - 1)[..., None] * np.array(BETS)
+    return by_bet.reshape(*by_bet.shape[:-2], -1)
 
 
 def factors(scales: Sequence[Scale], distances: ArrayLike) -> Floats:

@@ -97,6 +97,11 @@ class Step:
     since: int
 
 
+def reached(state: Mapping[str, Any]) -> float:
+    """M of a state as :meth:`Evidence.to_dict` has it."""
+    return float(np.mean(state["values"]))
+
+
 def start(components: int) -> Evidence:
     """Nothing observed.
 
@@ -119,17 +124,19 @@ def step(evidence: Evidence, factors: ArrayLike, threshold: float) -> Step:
     Raises:
         ValueError: a factor is negative or not finite, or they are not as many as components.
     """
-    by = np.asarray(factors, np.float64)
-    if by.shape != (len(evidence.values),) or not (by.min() >= 0 and by.max() < inf):  # neither is true of NaN
-        raise ValueError(f"factors must be {len(evidence.values)} finite numbers >= 0, got {by.tolist()}")
-    values = (np.array(evidence.values) + 1) * by
-    runs = np.maximum(evidence.runs, 1.0) * by
-    lengths = tuple(length + 1 if run > 1 else 0 for run, length in zip(runs.tolist(), evidence.lengths, strict=True))
-    found = Evidence(tuple(values.tolist()), tuple(runs.tolist()), lengths, evidence.n + 1, evidence.alarms)
-    reached = found.value
-    alarm = reached >= threshold
-    after = replace(start(len(values)), n=found.n, alarms=found.alarms + 1) if alarm else found
-    return Step(after, alarm, reached, found.since)
+    # A dozen numbers: arrays would take longer to begin than to be done.
+    by: list[float] = np.asarray(factors, np.float64).tolist()
+    if not isinstance(by, list) or len(by) != len(evidence.values) or not all(0 <= one < inf for one in by):
+        raise ValueError(f"factors must be {len(evidence.values)} finite numbers >= 0, got {by}")
+    values = tuple((value + 1) * one for value, one in zip(evidence.values, by, strict=True))
+    runs = tuple(max(run, 1.0) * one for run, one in zip(evidence.runs, by, strict=True))
+    lengths = tuple(length + 1 if run > 1 else 0 for length, run in zip(evidence.lengths, runs, strict=True))
+    found = Evidence(values, runs, lengths, evidence.n + 1, evidence.alarms)
+    most = found.value
+    if most < threshold:
+        return Step(found, False, most, found.since)
+    after = replace(start(len(values)), n=found.n, alarms=found.alarms + 1)
+    return Step(after, True, most, found.since)
 
 
 def alarms(factors: Floats, thresholds: ArrayLike) -> NDArray[np.bool_]:

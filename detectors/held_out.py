@@ -44,17 +44,19 @@ def ks(reference: Floats, current: Floats) -> Floats:
     return distance
 
 
-def wasserstein(reference: Floats, current: Floats, positions: ArrayLike, sd: float) -> Floats:
-    """First Wasserstein distance of shares (..., bins), in units of ``sd``; ``positions`` (bins,) must increase.
+def wasserstein(reference: Floats, current: Floats, positions: ArrayLike, sd: ArrayLike) -> Floats:
+    """First Wasserstein distance of shares (..., bins), in units of ``sd`` (...); ``positions`` (..., bins) increase.
 
     Raises:
         ValueError: ``sd`` is not positive.
     """
-    if not sd > 0:
-        raise ValueError(f"sd must be positive, got {sd}: a constant reference has no scale to measure in")
+    unit = np.asarray(sd, np.float64)
+    if not (unit > 0).all():
+        raise ValueError(f"sd must be positive, got {unit}: a constant reference has no scale to measure in")
     places = np.asarray(positions, np.float64)
-    gaps = places[1:] - places[:-1]
-    distance: Floats = np.abs(np.cumsum(current - reference, axis=-1)[..., :-1]) @ gaps / sd
+    gaps = places[..., 1:] - places[..., :-1]
+    moved = np.abs(np.cumsum(current - reference, axis=-1)[..., :-1])
+    distance: Floats = np.einsum("...i,...i->...", moved, gaps) / unit
     return distance
 
 

@@ -16,7 +16,6 @@ from detectors.estimate import error_by_bin
 from detectors.latency import quantile
 from detectors.sketch import LATENCY_EDGES, Floats, Sketch
 from detectors.slots import slot_of
-from detectors.stream import Measure
 from schemas.models import Calibrated, Watch
 
 
@@ -50,34 +49,69 @@ def distances(watch: Watch, observed: ArrayLike, window_start: int) -> Floats:
     Raises:
         ValueError: the watch has no scales, the bins are not those of the reference, or nothing was observed.
     """
-    if not watch.scales:
-        raise ValueError(f"{watch.stream} cannot be judged ({watch.insufficient}): look at examined() first")
-    if watch.kind == "change":
-        return np.array([float(np.asarray(observed, np.float64)) - watch.usual])
-    counts = np.asarray(observed, np.float64)
-    expected = np.array(_expected(watch, window_start))
-    if counts.shape != expected.shape or not counts.sum() > 0:
-        raise ValueError(
-            f"{watch.stream}: rows in {len(expected)} bins are needed, got shape {counts.shape} and {counts.sum():g} "
-            "rows: was the window counted by another reference, or has it no row with a value?"
-        )
-    positions = tuple(watch.positions) if watch.kind == "number" else None
-    return Measure(positions, watch.sd).distances(expected, counts)
+    ((_, found),) = _by_form([Seen(watch, observed, window_start)])
+    of_one: Floats = found[0]
+    return of_one
 
 
-def factors(watch: Watch, observed: ArrayLike, window_start: int) -> Floats:
-    """Evidence of one window, for ``evidence.step``. Shape (components,), all >= 0.1.
+class Seen(NamedTuple):
+    """One window of one stream; the fields are those of :func:`distances`."""
 
-    Args:
-        watch: as for :func:`distances`.
-        observed: as for :func:`distances`.
-        window_start: as for :func:`distances`.
+    watch: Watch
+    observed: ArrayLike
+    window_start: int
+
+
+def factors(seen: Sequence[Seen]) -> list[Floats]:
+    """Evidence of windows of many streams, for ``evidence.step``: of each one an array (components,), all >= 0.1.
+
+    Streams of one form are computed together; what is said of one does not depend on the others, to the last bit.
 
     Raises:
-        ValueError: as :func:`distances`.
+        ValueError: as :func:`distances`, of any of them.
     """
-    scales = [calibration.Scale(s.effect, tuple(s.lows), s.width, tuple(s.means)) for s in watch.scales]
-    return calibration.factors(scales, distances(watch, observed, window_start))
+    by_place: dict[int, Floats] = {}
+    for places, found in _by_form(seen):
+        scales = [seen[place].watch.scales for place in places]
+        above = found - np.array([[scale.effect for scale in of] for of in scales])
+        lows, means = (np.array([[getattr(s, name) for s in of] for of in scales]) for name in ("lows", "means"))
+        widths = np.array([[scale.width for scale in of] for of in scales])
+        scores = np.clip((above[..., None] - lows) / widths[..., None], 0, 1)
+        rows = calibration.bet(scores, means).reshape(len(places), -1)
+        by_place |= dict(zip(places, rows, strict=True))
+    return [by_place[place] for place in range(len(seen))]
+
+
+def _by_form(seen: Sequence[Seen]) -> list[tuple[list[int], Floats]]:
+    """(places, distances of shape (places, scales)) of windows that can be computed together."""
+    forms: dict[tuple[str, int, int], list[int]] = {}
+    for place, (watch, observed, start) in enumerate(seen):
+        if not watch.scales:
+            raise ValueError(f"{watch.stream} cannot be judged ({watch.insufficient}): look at examined() first")
+        bins = 0 if watch.kind == "change" else len(_expected(watch, start))
+        if bins and (np.shape(observed) != (bins,) or not sum(observed) > 0):  # type: ignore[arg-type]  # a row
+            raise ValueError(
+                f"{watch.stream}: rows in {bins} bins are needed, got shape {np.shape(observed)}: was the window "
+                "counted by another reference, or has it no row with a value?"
+            )
+        forms.setdefault((watch.kind, bins, len(watch.scales)), []).append(place)
+    return [(places, _distances(kind, [seen[place] for place in places])) for (kind, _, _), places in forms.items()]
+
+
+def _distances(kind: str, seen: Sequence[Seen]) -> Floats:
+    """Distances of windows of one form, shape (windows, scales)."""
+    observed = np.array([one.observed for one in seen], np.float64)
+    if kind == "change":
+        changes: Floats = observed - np.array([one.watch.usual for one in seen])
+        return changes[:, None]
+    now, expected = held_out.shares(observed), np.array([_expected(one.watch, one.window_start) for one in seen])
+    if kind == "categories":
+        return np.stack([held_out.total_variation(expected, now), held_out.largest_share(expected, now)], axis=-1)
+    found = [held_out.ks(expected, now)]
+    if len(seen[0].watch.scales) > 1:
+        positions, sd = np.array([one.watch.positions for one in seen]), np.array([one.watch.sd for one in seen])
+        found.append(held_out.wasserstein(expected, now, positions, sd))
+    return np.stack(found, axis=-1)
 
 
 def examined(watch: Watch, threshold: float) -> Promise:

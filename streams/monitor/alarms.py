@@ -86,7 +86,7 @@ def weigh(held: Held, before: State, windows: Windows, *, pages: float, estimate
     )
     by_stream = {
         promise.key: (of, promise)
-        for of in (generation, tested)
+        for of in ((generation,) if tested is generation else (generation, tested))
         for promise in promised(of, pages, estimate_error, newcomers)
         if of is (tested if promise.watch.stream == "loss" else generation)
     }

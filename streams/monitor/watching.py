@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from detectors import evidence, watch
 from detectors.evidence import Evidence
+from detectors.sketch import Floats
 from schemas.lifecycle import StreamReport
 from streams.monitor.observing import Observed
 from streams.monitor.promises import Promise
@@ -51,8 +52,9 @@ def advance(before: Mapping[str, Watched], promises: Iterable[Promise], seen: Ma
     """
     watched: dict[str, Watched] = {}
     active, unknown, streams = [], [], []
-    for promise in promises:
-        stream = promise.key
+    named = [(promise.key, promise) for promise in promises]
+    factors = _factors(named, seen)
+    for stream, promise in named:
         if not isfinite(promise.threshold):
             streams.append(_report(None, promise, promise.reason))
             continue
@@ -67,10 +69,11 @@ def advance(before: Mapping[str, Watched], promises: Iterable[Promise], seen: Ma
             else:
                 entry = _fresh(promise, observed.version)
         if observed is not None and entry.paged is None:
-            entry = _step(entry, promise, observed)
+            entry = _step(entry, promise, observed, factors[stream])
             active += [stream] if entry.paged is not None else []
         elif observed is not None:
-            active += [stream] if _holds(promise, observed) else []
+            # Its window speaks for a change if any component's evidence would grow.
+            active += [stream] if factors[stream].max() > 1 else []
         elif entry.paged is not None:
             unknown.append(stream)
         watched[stream] = entry
@@ -88,9 +91,17 @@ def _fresh(promise: Promise, version: str) -> Watched:
     return Watched(promise.calibration, version, evidence.start(components).to_dict(), [0] * components)
 
 
-def _step(entry: Watched, promise: Promise, observed: Observed) -> Watched:
+def _factors(named: Iterable[tuple[str, Promise]], seen: Mapping[str, Observed]) -> dict[str, Floats]:
+    """Evidence of the windows of all streams that may page."""
+    observed = {
+        key: (promise.watch, seen[key]) for key, promise in named if key in seen and isfinite(promise.threshold)
+    }
+    found = watch.factors([watch.Seen(of, one.value, one.window) for of, one in observed.values()])
+    return dict(zip(observed, found, strict=True))
+
+
+def _step(entry: Watched, promise: Promise, observed: Observed, factors: Floats) -> Watched:
     before = Evidence.from_dict(entry.evidence)
-    factors = watch.factors(promise.watch, observed.value, observed.window)
     step = evidence.step(before, factors, promise.threshold)
     changes = []
     if not isinstance(observed.value, tuple):
@@ -109,16 +120,11 @@ def _step(entry: Watched, promise: Promise, observed: Observed) -> Watched:
     return replace(entry, evidence=after.to_dict(), begun=begun, changes=changes[-kept:] if kept else [])
 
 
-def _holds(promise: Promise, observed: Observed) -> bool:
-    """Whether a window of a latched stream speaks for a change: whether any component's evidence would grow."""
-    return bool(watch.factors(promise.watch, observed.value, observed.window).max() > 1)
-
-
 def _report(entry: Watched | None, promise: Promise, rests: str) -> StreamReport:
     """Where a stream stands; None: it never pages."""
     paged = entry.paged if entry else None
     kept = promise.claim == "within budget on held-out reference"
-    reached = paged.evidence if paged else Evidence.from_dict(entry.evidence).value if entry else 0.0
+    reached = paged.evidence if paged else evidence.reached(entry.evidence) if entry else 0.0
     return StreamReport(
         stream=promise.watch.stream,
         version=entry.version if entry else promise.beside,

@@ -5,8 +5,11 @@ from math import inf
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from detectors import calibration, watch
+from detectors.sketch import Floats
 from detectors.stream import Measure
 from schemas.models import Scale, Slots, Watch
 
@@ -23,23 +26,33 @@ NUMBER = Watch(
     shares=[0.2, 0.5, 0.3],
     scales=[Scale("ks", 0.02, [0.01, 0.02], 0.1, [0.1, 0.05]), Scale("wasserstein", 0.05, [0.0, 0.1], 0.2, [0.2, 0.1])],
 )
+KINDS = Watch("feature.c", "categories", shares=[0.5, 0.5], scales=NUMBER.scales)
+NUMBERS = [
+    NUMBER,
+    msgspec.structs.replace(NUMBER, positions=[0.0, 0.3, 7.0], sd=2.5, shares=[0.1, 0.3, 0.6]),
+    msgspec.structs.replace(NUMBER, sd=0.0, scales=NUMBER.scales[:1]),
+]
+
+
+def factors(of: Watch, observed: float | list[int], window_start: int) -> Floats:
+    (found,) = watch.factors([watch.Seen(of, observed, window_start)])
+    return found
 
 
 def test_a_change_is_measured_from_what_is_usual() -> None:
     assert watch.components(CHANGE) == calibration.COMPONENTS
     assert watch.distances(CHANGE, 0.56, 0).tolist() == [pytest.approx(0.06)]
     scale = calibration.Scale(0.025, (0.0, 0.01), 0.1, (0.1, 0.05))
-    assert watch.factors(CHANGE, 0.56, 0).tolist() == scale.factors(0.56 - 0.5).tolist()
-    assert watch.factors(CHANGE, 0.4, 0).max() < 1  # better than usual is no evidence
+    assert factors(CHANGE, 0.56, 0).tolist() == scale.factors(0.56 - 0.5).tolist()
+    assert factors(CHANGE, 0.4, 0).max() < 1  # better than usual is no evidence
 
 
 def test_counts_are_measured_in_the_bins_of_the_reference() -> None:
     found = watch.distances(NUMBER, [20, 20, 60], MONDAY)
     assert found.tolist() == Measure((0.0, 1.0, 2.0), 1.0).distances(np.array([0.2, 0.5, 0.3]), [20, 20, 60]).tolist()
     assert found.tolist() == [pytest.approx(0.3), pytest.approx(0.3)]
-    assert watch.factors(NUMBER, [20, 20, 60], MONDAY).shape == (2 * calibration.COMPONENTS,)
-    kinds = Watch("feature.c", "categories", shares=[0.5, 0.5], scales=NUMBER.scales)
-    assert watch.distances(kinds, [3, 1], 0).tolist() == [0.25, 0.25]
+    assert factors(NUMBER, [20, 20, 60], MONDAY).shape == (2 * calibration.COMPONENTS,)
+    assert watch.distances(KINDS, [3, 1], 0).tolist() == [0.25, 0.25]
 
 
 def test_a_season_is_looked_up_in_its_own_zone_and_on_holidays() -> None:
@@ -66,19 +79,35 @@ def test_wide_windows_are_looked_up_in_standard_time() -> None:
 
 def test_what_it_says_survives_json() -> None:
     back = msgspec.json.decode(msgspec.json.encode(NUMBER), type=Watch)
-    assert watch.factors(back, [1, 2, 3], 0).tolist() == watch.factors(NUMBER, [1, 2, 3], 0).tolist()
+    assert factors(back, [1, 2, 3], 0).tolist() == factors(NUMBER, [1, 2, 3], 0).tolist()
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just(CHANGE), st.floats(-10, 10)),
+            st.tuples(st.sampled_from(NUMBERS), st.lists(st.integers(0, 1_000), min_size=3, max_size=3).filter(any)),
+            st.tuples(st.just(KINDS), st.lists(st.integers(0, 1_000), min_size=2, max_size=2).filter(any)),
+        ),
+        max_size=20,
+    )
+)
+def test_what_is_said_of_a_stream_does_not_depend_on_the_others(seen: list[tuple[Watch, float | list[int]]]) -> None:
+    """To the last bit: a restart may know of other streams, and has to decide the same."""
+    together = watch.factors([watch.Seen(of, observed, MONDAY) for of, observed in seen])
+    assert [one.tolist() for one in together] == [factors(of, observed, MONDAY).tolist() for of, observed in seen]
 
 
 @pytest.mark.parametrize("counts", [[1, 2], [0, 0, 0], [1, 2, 3, 4]])
 def test_other_bins_are_an_error(counts: list[int]) -> None:
     with pytest.raises(ValueError, match=r"feature\.x: rows in 3 bins are needed"):
-        watch.factors(NUMBER, counts, 0)
+        factors(NUMBER, counts, 0)
 
 
 def test_what_cannot_be_calibrated_has_no_factors_and_never_pages() -> None:
     short = Watch("loss", "change", insufficient="the reference has 2 days, 3 are needed")
     with pytest.raises(ValueError, match="2 days"):
-        watch.factors(short, 0.5, 0)
+        factors(short, 0.5, 0)
     assert watch.components(short) == 0
     assert watch.examined(short, 10) == ("not enough data", "the reference has 2 days, 3 are needed", inf)
 

@@ -145,7 +145,7 @@ def pages(one: Watch, observed: list[Any], threshold: float) -> int | None:
     """After how many windows it pages."""
     state = evidence.start(watch.components(one))
     for window, value in enumerate(observed):
-        done = evidence.step(state, watch.factors(one, value, MONDAY + window * HOUR), threshold)
+        done = evidence.step(state, watch.factors([watch.Seen(one, value, MONDAY + window * HOUR)])[0], threshold)
         if done.alarm:
             return window + 1
         state = done.evidence
