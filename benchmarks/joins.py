@@ -45,6 +45,9 @@ SELECT n % 3 = 0 AS positive, lower(hex(sipHash128(n))) AS prediction_id
 FROM (SELECT toUInt64(number * 7919 % {predictions:UInt64}) AS n FROM numbers({first:UInt64}, {count:UInt64}))
 """
 _POSITIVE = f"SELECT sum(positive) FROM ({_CHOSEN})"  # noqa: S608  both are ours
+_KEPT = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
+"""Tables that hold rows; others pass them on."""
+
 _ROWS = 10_000
 """Predictions of each partition that have one offset."""
 
@@ -139,8 +142,9 @@ def _fill_outcomes(running: World, shape: Shape, predictions: int, outcomes: int
 
 def _start(running: World, predictions: int) -> None:
     """Nothing is counted but the predictions: tables empty but for them, and offsets behind them."""
+    kept = {name for (name,) in running.warehouse.rows(_KEPT)}
     for table in TABLES:
-        if table != RAW_PREDICTIONS:
+        if table != RAW_PREDICTIONS and table.name in kept:
             running.warehouse.command(f"TRUNCATE TABLE {table.name}")
     running.forget_offsets()
     running.start_behind("predictions", _behind(predictions))
