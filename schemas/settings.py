@@ -51,7 +51,11 @@ class Settings(BaseSettings):
     schema_registry_user: str = ""
     schema_registry_password: SecretStr | None = None
     store: Path = Field(default=Path("var/store"), description="content-addressed store of snapshots and artifacts")
-    checkpoint_seconds: float = Field(default=10.0, gt=0, description="longest time between two checkpoints")
+    checkpoint_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        description="longest time between two checkpoints; three times that while events wait to be read",
+    )
     idle_after_seconds: float = Field(default=300.0, gt=0, description="silence after which a partition is idle")
     session_timeout_ms: int = Field(default=30_000, ge=1_000, description="a dead member is replaced after this")
     group_protocol: GroupProtocol = Field(
