@@ -48,15 +48,28 @@ def _now_ms() -> int:
 
 
 _COLLECT_AFTER = 100_000
-"""Objects, so many more than were given up, after which stage 1 looks for cycles among the young ones."""
+"""Objects, so many more than were given up, after which cycles are looked for among the young ones."""
 
 _HEAPS = 2
 """Of stage 1's threads together."""
 
 
+def _collect_rarely() -> None:
+    """Let the collector of cycles look after many more objects than by default.
+
+    A batch is tens of thousands of messages, a checkpoint as many sketches, none of them part of a cycle: at Python's
+    threshold of 700 it walks through all of them and all modules again and again. That took a tenth of stage 1's time
+    and more, and two thirds of what it takes stage 2 to read a message.
+    """
+    import gc
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
+
+
 def aggregate(process: Process) -> None:
     """Stage 1: decode, validate, dedupe, join and sketch events, in numbered checkpoints."""
-    import gc
     import os
     import uuid
 
@@ -78,11 +91,7 @@ def aggregate(process: Process) -> None:
         return f"{os.getpid()}-{uuid.uuid4().hex}"
 
     breakers.wait(warehouse, stop, process.observer)
-    # A batch is tens of thousands of messages, none of them part of a cycle: at Python's threshold of 700 the collector
-    # walks through all of them and all modules again and again, for a tenth of the time and more.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER)
+    _collect_rarely()
     while not stop.is_set():
         try:
             stage.run(
@@ -104,6 +113,7 @@ def monitor(process: Process) -> None:
     from streams import monitor as stage
 
     warehouse = wiring.prepare(process.settings, waiting=process.waiting)
+    _collect_rarely()
     stage.run(process.settings, warehouse, stop=process.stop, observer=process.observer)
 
 
