@@ -43,8 +43,9 @@ _TURN_SECONDS = 30.0
 """Of messages that mean far more than their bytes, no more is worked off between two answers to the group: what is left
 is read again. It takes a member that does not answer for five minutes for dead."""
 
-_WORTHWHILE_EVENTS, _WORTHWHILE_SECONDS = 1_000, 1.0
-"""So many events of each model, and so long after the last time, are counted ahead of the checkpoint they wait for."""
+_WORTHWHILE_EVENTS, _WORTHWHILE_BYTES, _WORTHWHILE_SECONDS = 1_000, 32_000_000, 1.0
+"""So many events of each model, or bytes of all, and so long after the last time, are counted ahead of the checkpoint
+that they wait for."""
 
 _TRIM_SECONDS = 10.0
 """Memory that a checkpoint has let go of is given back to the system so often at most."""
@@ -293,8 +294,8 @@ class Member:
         waiting = self._work.waiting()
         if waiting >= _PENDING_EVENTS or self._work.size >= _PENDING_BYTES:
             return True
-        # A column of a model is counted by one call, however few its events are.
-        many = waiting >= _WORTHWHILE_EVENTS * max(1, len(self._models.names()))
+        # A column of a model is counted by one call, however few its events are; those of many models are held for it.
+        many = waiting >= _WORTHWHILE_EVENTS * max(1, len(self._models.names())) or self._work.size >= _WORTHWHILE_BYTES
         return many and self._now() - self._settled >= _WORTHWHILE_SECONDS
 
     def _checkpoint(self) -> None:
