@@ -111,10 +111,12 @@ class Owner:
             cause_id: of whoever brings a reference.
 
         Raises:
-            Refused: what is counted already forbids the change, or it is larger than a message may be.
+            Refused: what is counted already forbids the change, another model reads its topic in another format, or it
+                is larger than a message may be.
             confluent_kafka.KafkaException: the brokers cannot be asked, or refuse.
         """
         namespace, name = model.metadata.namespace, model.metadata.name
+        self._refuse_formats(model)
         counted = self.counted(namespace, name)
         before: list[ModelRecord] = []
 
@@ -187,6 +189,21 @@ class Owner:
         skew = max(milliseconds(new.windows.future_skew), milliseconds(old.windows.future_skew))
         reached = max(self._now + skew, earliest - 1) if asked is None else asked - 1
         return grid.end(grid.start(reached))
+
+    def _refuse_formats(self, model: Model) -> None:
+        """A topic has one format: two models that disagree on it would stop each other's events."""
+        own = model_key(model.metadata.namespace, model.metadata.name)
+        parts = {part.topic: part.format for part in model.spec.source.parts()} if model.spec.source else {}
+        known = generations.read_declared(self._settings) if parts else generations.Declared()
+        for other in known.models():
+            source = known.generations(*other.split("/", 1))[-1].parsed().source
+            for part in source.parts() if source is not None and other != own else ():
+                if parts.get(part.topic, part.format) != part.format:
+                    raise Refused(
+                        f"source: topic {part.topic} is {part.format} by model {other}, and {parts[part.topic]} by "
+                        f"this document: a topic has one format. Write {part.format}; or, if all of it is another one "
+                        f"now, take `source` out of {other} first, and put it back as {parts[part.topic]} afterwards"
+                    )
 
     def _unknown_team(self, model: Model) -> list[str]:
         key = f"{model.metadata.namespace}/{model.spec.team}"

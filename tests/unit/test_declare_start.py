@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from app import declare
 from app.declare import Owner, Refused
 from bus import generations
+from bus.compacted import Entry
 from schemas.lifecycle import Report
 from schemas.models import ModelRecord
 from schemas.settings import Settings
@@ -128,3 +130,44 @@ def test_what_is_larger_than_a_message_is_refused(monkeypatch: pytest.MonkeyPatc
     owner = Owner(Settings(), Warehouse(None), NOW)  # type: ignore[arg-type]
     with pytest.raises(Refused, match="20,000,000 bytes"):
         owner.model(WIDER)
+
+
+def sourced(name: str, topic: str, format_: str) -> Model:
+    part = {
+        "topic": topic,
+        "format": format_,
+        "id": "id",
+        "version": {"constant": "7"},
+        "time": {"path": "at", "format": "epoch_ms"},
+        "features": {"x": "x"},
+        "scores": {"1": "p"},
+    }
+    spec = ModelSpec.model_validate(SPEC | {"source": {"predictions": part}})
+    return Model(metadata=Metadata(name=name), spec=spec)
+
+
+@pytest.mark.parametrize(
+    ("name", "topic", "format_", "refused"),
+    [
+        ("other", "shop", "avro", True),
+        ("other", "shop", "json", False),
+        ("other", "shop2", "avro", False),
+        ("m", "shop", "avro", False),
+    ],
+    ids=["two formats", "one format", "another topic", "its own change"],
+)
+def test_a_topic_has_one_format_over_all_models(
+    monkeypatch: pytest.MonkeyPatch, name: str, topic: str, format_: str, refused: bool
+) -> None:
+    declared = generations.Declared()
+    first = ModelRecord.first(sourced("m", "shop", "json"))
+    declared.learn([Entry(0, 0, msgspec.json.encode(first), first.key())])
+    monkeypatch.setattr(declare, "read_teams", lambda _settings: {})
+    monkeypatch.setattr("bus.generations.read_declared", lambda _settings: declared)
+    monkeypatch.setattr("bus.generations.append", lambda _settings, _namespace, _model, make: make([]))
+    owner = Owner(Settings(), Warehouse(None), NOW)  # type: ignore[arg-type]
+    if refused:
+        with pytest.raises(Refused, match="topic shop is json by model default/m, and avro by this document"):
+            owner.model(sourced(name, topic, format_))
+    else:
+        assert owner.model(sourced(name, topic, format_)).action == "created"
