@@ -10,7 +10,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from schemas.events import MAX_EVENT_BYTES
-from schemas.partials import PartialMessage, Redo, Watermarks
+from schemas.partials import PartialMessage, Redo, SketchRow, Watermarks
 from schemas.settings import Settings
 from schemas.tables import CHECKPOINTS, DEAD_LETTERS, PARTIAL_MESSAGES, RAW_OUTCOMES, RAW_PREDICTIONS, REDO
 from schemas.windows import NEVER
@@ -210,9 +210,8 @@ def _redo(state: State) -> Redo:
     """All that the next checkpoint of a partition decides."""
     seq, positions = state.seq + 1, (state.positions[0], state.positions[1])
     watermarks = state.frozen_watermarks()
-    rows = state.rows()
 
-    def message(key: str) -> msgspec.Raw:
+    def message(key: str, sketches: list[SketchRow]) -> msgspec.Raw:
         namespace, model = key.split("/", 1)
         told = PartialMessage(
             namespace=namespace,
@@ -222,10 +221,13 @@ def _redo(state: State) -> Redo:
             owner=state.owner,
             watermarks=watermarks.get(key, _NO_WATERMARKS),
             positions=positions,
-            sketches=rows.get(key, []),
+            sketches=sketches,
         )
         return msgspec.Raw(msgspec.json.encode(told))
 
+    messages = {key: message(key, sketches) for key, sketches in state.rows()}
+    # A model of which nothing was counted has moved on, nevertheless.
+    messages |= {key: message(key, []) for key in watermarks.keys() - messages.keys()}
     return Redo(
         partition=state.partition,
         seq=seq,
@@ -233,7 +235,7 @@ def _redo(state: State) -> Redo:
         positions=positions,
         watermarks=watermarks,
         adoptions=list(state.adoptions),
-        messages={key: message(key) for key in [*watermarks, *({NOBODY} & rows.keys())]},
+        messages=dict(sorted(messages.items())),
     )
 
 

@@ -1,7 +1,9 @@
 """All that the owner of one source partition knows; a function of its committed checkpoints and of the log."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 
 from detectors.sketch import Sketch
 from schemas.partials import Adoption, SketchRow, Watermarks, model_key
@@ -113,12 +115,10 @@ class State:
                 window.read(generation, view, feature, (version, segment), sketch)
         self.stored -= wanted
 
-    def rows(self) -> dict[str, list[SketchRow]]:
-        """The changed sketches of each model, whole, in a fixed order."""
-        found: dict[str, list[SketchRow]] = {}
-        for model, start in sorted(self.changed):
-            found.setdefault(model, []).extend(self.windows[model, start].changed(start))
-        return found
+    def rows(self) -> Iterator[tuple[str, list[SketchRow]]]:
+        """The changed sketches of each model, whole, in a fixed order; of one model at a time, since they are many."""
+        for model, windows in groupby(sorted(self.changed), key=itemgetter(0)):
+            yield model, [row for key in windows for row in self.windows[key].changed(key[1])]
 
     def frozen_watermarks(self) -> dict[str, Watermarks]:
         """The watermarks as they are recorded."""

@@ -37,7 +37,7 @@ def counted(record: ModelRecord) -> tuple[list[dict[str, Any]], dict[Any, Any]]:
     table = prediction_table(engine.work.predictions, engine.models, {0: 1})
     assert table is not None
     engine.sketch()
-    return table.to_pylist(), engine.state.rows()
+    return table.to_pylist(), dict(engine.state.rows())
 
 
 def test_raw_rows_without_features_say_all_else() -> None:

@@ -77,7 +77,7 @@ class Partition(Engine):
             (model, s.window_start, s.generation, s.view, s.version, s.segment, s.name): (
                 s.n, s.nulls, s.outside, tuple(s.sums), s.minimum, s.maximum, tuple(s.counts),
             )
-            for model, rows in self.state.rows().items()
+            for model, rows in self.state.rows()
             for s in rows
         }  # fmt: skip
 

@@ -86,7 +86,7 @@ class Side(Engine):
     def result(self) -> tuple[Any, ...]:
         dead = [(d.reason, d.detail, d.record.value, d.record.key, d.record.headers) for d in self.work.dead]
         astray = [(a.home, a.key, a.record.value) for a in self.work.astray]
-        return self.told, self.state.rows(), self.state.watermarks, dead, astray
+        return self.told, dict(self.state.rows()), self.state.watermarks, dead, astray
 
 
 def alone(messages: list[Record]) -> list[Record]:
@@ -225,7 +225,7 @@ def test_what_is_usual_takes_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> No
     assert engine.state.positions == [1, 1]
     engine.sketch()
     assert len(engine.told) == 102
-    assert sum(row.n for rows in engine.state.rows().values() for row in rows if row.view == "matured") > 0
+    assert sum(row.n for _, rows in engine.state.rows() for row in rows if row.view == "matured") > 0
 
 
 def test_duplicates_of_one_batch_late_rows_and_two_versions() -> None:
