@@ -84,7 +84,8 @@ def test_disorder_is_counted_lateness_tallied_and_a_silent_partition_left_behind
 ) -> None:
     """Ten minutes of disorder are in bounds, hours are not; partition 0 falls silent in the middle."""
     # Longer than the test itself may fall silent, on a slow machine, between two of its records.
-    world = make_world(idle_after_seconds=4.0 + EVENTS / 100_000)
+    # And a tenth more of them, since the last phase of the load is not sent.
+    world = make_world(idle_after_seconds=4.0 + EVENTS / 100_000, load={"events": EVENTS * 11 // 10})
     monitor = world.role("monitor").go()
     world.role("aggregate").go()
     half, silent = world.load.first_phase // 2, 0
