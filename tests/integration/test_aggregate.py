@@ -150,7 +150,7 @@ class Installation:
             assert joined(self.counted(p)) == joined(oracle.result())
 
 
-def until(done: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(done: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         if time.monotonic() > deadline:
