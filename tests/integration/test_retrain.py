@@ -111,7 +111,7 @@ class Installation:
     def manifests(self) -> int:
         """How many fits have left a manifest."""
         blobs = [path.read_bytes() for path in self.settings.store.rglob("*") if path.is_file()]
-        return sum(blob.startswith(b"{") and b'"importances"' in blob for blob in blobs)
+        return sum(blob.startswith(b"{") and b'"parameters"' in blob for blob in blobs)
 
 
 TOLD = {"bootstrap_servers", "clickhouse_url", "database", "topic_prefix", "session_timeout_ms", "store"}
