@@ -15,6 +15,8 @@ log = structlog.get_logger()
 GRACE = 8.0
 """Seconds to leave in order; supervisors (ours, Docker's) kill after ten."""
 
+_LAST_WORDS = 0.5
+
 
 def when_told(grace: float = GRACE) -> threading.Event:
     """An event that SIGTERM and SIGINT set, so that a role can finish its batch and leave in order.
@@ -35,12 +37,12 @@ def when_told(grace: float = GRACE) -> threading.Event:
     def listen() -> None:
         while not set(os.read(reading, 64)) & {signal.SIGTERM, signal.SIGINT}:
             continue
+        # In C, for a call into C may have the interpreter's lock, and then nothing in Python would end the process.
+        faulthandler.dump_traceback_later(grace + _LAST_WORDS, exit=True)
         log.info("role.stopping", grace=grace)
         stop.set()
         time.sleep(grace)
         log.error("role.cut_off", grace=grace, use="nothing: what was not committed is done again by the next start")
-        faulthandler.dump_traceback(all_threads=True)  # to stderr: whoever asks why finds where it was
-        os._exit(1)
 
     threading.Thread(target=listen, name="leaving", daemon=True).start()
     return stop

@@ -13,6 +13,9 @@ log = structlog.get_logger()
 LEAVE_SECONDS = 6.0
 """The client itself waits 5 s for an answer that the broker may hold back until others have joined."""
 
+_LAST_SECONDS = 0.1
+"""For what the client has to say before it closes."""
+
 
 class Given:
     """Partitions that are this member's.
@@ -71,9 +74,12 @@ class Given:
     def leave(self, seconds: float = LEAVE_SECONDS) -> None:
         """Leave the group, waiting ``seconds`` at most; whoever calls this owns nothing any more.
 
-        The client can hang in closing when an assignment arrives at that moment (librdkafka's issue 4884, open in its
-        2.16), and neither the end of a process nor the next membership may wait for that: the session expires anyway.
+        The client hangs for ever, with the interpreter's lock, when an assignment is answered while it closes
+        (librdkafka's issue 4884, open in its 2.16). So nothing is subscribed to any more, and what had arrived is
+        answered, before it closes; what may take long nevertheless is not waited for: the session expires anyway.
         """
+        self._consumer.unsubscribe()
+        self._consumer.consume(1, _LAST_SECONDS)
         closing = threading.Thread(target=self._consumer.close, name="leaving the group", daemon=True)
         closing.start()
         closing.join(seconds)

@@ -131,9 +131,19 @@ producer.flush(600)
 """
 
 
-def test_a_main_thread_that_hears_nothing_is_cut_off() -> None:
-    """Python's signal handlers wait for a call into C to return, and a flush without brokers does not."""
-    command: list[Any] = [sys.executable, "-c", HUNG]
+DEAF = """
+import re
+from app import leaving
+stop = leaving.when_told(grace=0.3)
+print("up", flush=True)
+stop.wait()
+re.match("(a*)*b", "a" * 200)
+"""
+
+
+def cut_off(program: str) -> str:
+    """What a program says that is told to leave and does not."""
+    command: list[Any] = [sys.executable, "-c", program]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
@@ -142,4 +152,16 @@ def test_a_main_thread_that_hears_nothing_is_cut_off() -> None:
             assert process.wait(10) == 1
         finally:
             process.kill()
-        assert "role.cut_off" in process.stdout.read()
+        return process.stdout.read()
+
+
+def test_a_main_thread_that_hears_nothing_is_cut_off() -> None:
+    """Python's signal handlers wait for a call into C to return, and a flush without brokers does not."""
+    said = cut_off(HUNG)
+    assert "role.cut_off" in said
+    assert "in <module>" in said, "where it was"
+
+
+def test_a_call_that_keeps_the_interpreter_is_cut_off() -> None:
+    """As librdkafka's can in closing: no thread runs in Python any more."""
+    assert "in match" in cut_off(DEAF)

@@ -22,8 +22,18 @@ class Client:
         self.protocol = protocol
         self.reads: dict[tuple[str, int], int] = {}
         self.answered, self.closed = threading.Event(), threading.Event()
+        self.subscribed, self.pending = True, 1
+
+    def unsubscribe(self) -> None:
+        self.subscribed = False
+
+    def consume(self, _number: int, _seconds: float) -> list[Any]:
+        assert not self.subscribed
+        self.pending = 0
+        return []
 
     def close(self) -> None:
+        assert not self.pending, "an assignment that is answered in closing hangs"
         self.answered.wait()
         self.closed.set()
 
