@@ -29,7 +29,8 @@ _DAY_MS = 24 * 3600 * 1000
 _FOR_EVER = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-"""Largest record, compressed, on topics that carry counts of many bins; the usual 1 MB would hold one up for ever."""
+"""Largest record, compressed, on topics that carry counts of many bins, or a word on each of thousands of quantities
+(200 features in 32 segments): the usual 1 MB would hold one up for ever, and with it whoever has to send it."""
 
 _LARGE = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
 
@@ -69,8 +70,8 @@ TOPICS: dict[TopicName, Topic] = {
         Topic("predictions", "namespace/model/prediction_id", "events.Prediction | events.Progress", 0, _SOURCE),
         Topic("outcomes", "namespace/model/prediction_id", "events.Outcome | events.Progress", 0, _SOURCE),
         Topic("partials", "partition/namespace/model", "partials.PartialMessage", 1, _FOR_EVER | _LARGE | _READ_FIRST),
-        Topic("reports", "namespace/model", "lifecycle.Report", 1, _delete(365)),
-        Topic("alerts", "namespace/model", "lifecycle.Incident", 1, _delete(365)),
+        Topic("reports", "namespace/model", "lifecycle.Report", 1, _delete(365) | _LARGE),
+        Topic("alerts", "namespace/model", "lifecycle.Incident", 1, _delete(365) | _LARGE),
         Topic("retraining", "namespace/model", "lifecycle.Request", 1, _delete(365)),
         Topic("candidates", "namespace/model", "lifecycle.Candidate", 1, _delete(365)),
         Topic("rollouts", "namespace/model", "lifecycle.Rollout", 1, _FOR_EVER),

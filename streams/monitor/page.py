@@ -18,6 +18,9 @@ from streams.monitor.life import QUIET_TICKS
 from streams.monitor.state import State
 from streams.monitor.words import Measure, count, when
 
+MOST_TOLD = 20
+"""Conditions that a page tells at length; what one unit upstream broke in every segment, nobody reads to the end."""
+
 YEAR_DAYS = requests.YEAR // (24 * 3600 * 1000)
 
 
@@ -57,7 +60,7 @@ def tell(incident: Incident, scene: Scene) -> Incident:
     more = len(ranked) - 1
     summary = (ranked[0].summary or ranked[0].text) + (f"; and {more} more" if more else "")
     sections = (
-        ("What moved", [*(line for c in ranked for line in _condition(c, incident, scene)), *_usual(scene)]),
+        ("What moved", [*_conditions(ranked, incident, scene), *_usual(scene)]),
         ("What it means for the predictions", list(_performance(scene))),
         (
             "What also moved (this informs, it does not page)",
@@ -74,6 +77,14 @@ def tell(incident: Incident, scene: Scene) -> Incident:
         if lines:
             body += ["", title, *(f"  {line}" for line in lines)]
     return replace(incident, summary=summary, text="\n".join(body) + "\n")
+
+
+def _conditions(ranked: list[Condition], incident: Incident, scene: Scene) -> Iterator[str]:
+    """What matters most, at length; of the others how many they are, and where they stand."""
+    for condition in ranked[:MOST_TOLD]:
+        yield from _condition(condition, incident, scene)
+    if len(ranked) > MOST_TOLD:
+        yield f"- and {count(len(ranked) - MOST_TOLD, 'condition')} more: {queries.conditions(incident)}"
 
 
 def _condition(condition: Condition, incident: Incident, scene: Scene) -> Iterator[str]:

@@ -34,6 +34,15 @@ def commands(incident: Incident, condition: Condition, generation: Generation) -
     ]
 
 
+def conditions(incident: Incident) -> str:
+    """The command that lists all that an incident has gathered, newest first."""
+    return shell(
+        f"SELECT condition, severity, since, last, text FROM incident_conditions WHERE namespace = "
+        f"{_text(incident.namespace)} AND model = {_text(incident.model)} AND incident_id = {_text(incident.id)} "
+        "ORDER BY last DESC, condition"
+    )
+
+
 def numbers(model: str, condition: Condition) -> str:
     """SQL: what was measured, window by window, newest first."""
     view, metric = VIEWS.get(condition.kind, ""), condition.metric

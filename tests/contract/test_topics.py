@@ -54,8 +54,8 @@ def test_a_monitor_that_lags_finds_every_change() -> None:
     assert int(TOPICS["partials"].config["min.compaction.lag.ms"]) == 7 * 24 * 3600 * 1000
 
 
-@pytest.mark.parametrize("name", ["models", "partials"])
-def test_what_carries_bins_may_be_large(name: TopicName) -> None:
+@pytest.mark.parametrize("name", ["models", "partials", "reports", "alerts"])
+def test_what_carries_bins_or_a_word_on_each_quantity_may_be_large(name: TopicName) -> None:
     assert int(TOPICS[name].config["max.message.bytes"]) == MAX_MESSAGE_BYTES == 16 * 1024 * 1024
 
 

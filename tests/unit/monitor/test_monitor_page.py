@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from schemas.lifecycle import Incident
 from schemas.spec import AlertSpec, RetrainingSpec
+from streams.monitor import page
 from streams.monitor.core import ModelMonitor
 from streams.monitor.generations import Generations
 from streams.monitor.held import Held
@@ -93,6 +94,26 @@ def test_the_summary_is_one_line_of_the_worst_and_how_many_more() -> None:
     assert found.summary.startswith("version 1 predicts worse than usual: loss ")
     assert found.summary.endswith("; and 1 more")
     assert "\n" not in found.summary
+
+
+def test_of_very_many_conditions_the_first_are_told_and_the_others_can_be_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = incident("worse-and-missing-and-a-retraining")
+    monkeypatch.setattr(page, "MOST_TOLD", 1)
+    found = incident("worse-and-missing-and-a-retraining")
+    first, second = sorted(whole.conditions, key=lambda condition: condition.kind != "labelled_loss")
+    assert first.text in found.text
+    assert second.text in whole.text
+    assert second.text not in found.text
+    (more,) = [line for line in found.text.splitlines() if line.startswith("  - and ")]
+    assert more.startswith("  - and 1 condition more: driftline sql ")
+    (query,) = shlex.split(more.partition("driftline sql ")[2])
+    assert (
+        f"FROM incident_conditions WHERE namespace = 'default' AND model = 'flights' AND incident_id = '{found.id}'"
+        in query
+    )
+    assert (found.conditions, found.summary) == (whole.conditions, whole.summary)
 
 
 def test_what_cannot_be_told_any_more_is_said() -> None:
