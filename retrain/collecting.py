@@ -10,6 +10,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct
+from msgspec.structs import replace
 
 from retrain.baseline import build_reference
 from retrain.dataset import FEATURE, LABELS, SEGMENT, SERVED, parameters, to_parquet, typed
@@ -96,7 +97,8 @@ def build(table: pa.Table, spec: ModelSpec, request: Request) -> Reference:
     """The reference of collected rows.
 
     Labels count for windows only whose labels are mature at ``request.at``: of a later window the quick labels have
-    come, and they are not like the others.
+    come, and they are not like the others. The reference ends where it was asked to, also when nothing was predicted
+    towards the end (at night, on a Sunday): whoever asked knows its answer by that.
     """
     mature = request.at - milliseconds(spec.windows.label_maturity)
     start = table["window_start"]
@@ -107,7 +109,7 @@ def build(table: pa.Table, spec: ModelSpec, request: Request) -> Reference:
         prediction, label = prediction.cast(pa.float64()), label.cast(pa.float64())
     elif spec.task == "multiclass":
         prediction, label = _classes(prediction, spec.classes), _classes(label, spec.classes)
-    return build_reference(
+    found = build_reference(
         spec,
         event_time=table["event_time"].to_numpy(),
         features={feature.name: table[FEATURE + feature.name] for feature in spec.features},
@@ -117,6 +119,7 @@ def build(table: pa.Table, spec: ModelSpec, request: Request) -> Reference:
         label=label,
         latency_ms=table["latency_ms"],
     )
+    return replace(found, end=request.holdout_from)
 
 
 _SCORE = "score."

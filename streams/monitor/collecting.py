@@ -97,10 +97,11 @@ def _calibrating(state: State, generation: Generation, at: int) -> Rows | None:
     if all(earlier.at != reference.end for earlier in state.recent if earlier.reason == "reference"):
         return None  # It was registered.
     spec = generation.spec
-    end = reference.start + milliseconds(enough.to_calibrate(spec))
+    windows = -(-milliseconds(enough.to_calibrate(spec)) // generation.width)
+    end = reference.start + windows * generation.width
     due = end + generation.maturity
-    # While something is wrong its rows are no reference; rows that have expired cannot be had.
-    if at < due or asked >= due or state.incident is not None or due - reference.start > milliseconds(spec.raw.ttl):
+    # While something is wrong its rows are no reference; what is left once the first have expired is no better one.
+    if at < due or asked >= due or state.incident is not None or at - reference.start > milliseconds(spec.raw.ttl):
         return None
     return reference.start, end, f"the reference up to {iso(reference.end)} is too short to calibrate evidence by"
 

@@ -106,6 +106,18 @@ def test_the_rows_that_windows_count(warehouse: Warehouse, tmp_path: Path) -> No
     assert sum(found.score_counts) == found.rows
 
 
+def test_it_ends_where_it_was_asked_to_also_when_the_last_windows_are_empty(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """Predictions come in the first hour of each day; the monitor knows the answer to its request by its end."""
+    fill(warehouse)
+    hourly = ModelSpec.model_validate(
+        SPEC | {"positive_class": "yes", "windows": {"width": "PT1H", "label_maturity": "P1D"}}
+    )
+    found = reference(warehouse, tmp_path, asked(), hourly)
+    assert (found.start, found.end) == (day(0), day(3))
+
+
 def test_labels_count_where_they_are_mature(warehouse: Warehouse, tmp_path: Path) -> None:
     fill(warehouse)
     early, later = reference(warehouse, tmp_path, asked()), reference(warehouse, tmp_path, asked(at=4))

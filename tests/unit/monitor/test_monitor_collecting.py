@@ -105,6 +105,29 @@ def test_rows_of_an_incident_are_not_asked_for_while_it_is_open() -> None:
     assert [asked.at // DAY for asked in calibrating(90, incident=33)] == [34]
 
 
+@pytest.mark.parametrize(("incident", "when"), [(89, [90]), (90, []), (110, [])])
+def test_rows_of_which_the_first_have_expired_are_no_better_reference(incident: int, when: list[int]) -> None:
+    """Raw rows are kept for 90 days: after an incident of three months the first weeks are gone, or going."""
+    assert [asked.at // DAY for asked in calibrating(130, incident=incident)] == when
+
+
+def test_more_rows_end_with_a_window() -> None:
+    """Of five hours: a week is no whole number of them."""
+    width = timedelta(hours=5)
+    record = world.record(
+        retraining=RetrainingSpec(enabled=False),
+        windows=WindowSpec(width=width, label_maturity=timedelta(0), label_horizon=3 * width),
+    )
+    assert record.reference is not None
+    change = Watch("loss", "change", scales=[])
+    of = Generation.of(replace(record, reference=replace(record.reference, start=0, end=DAY, watched=[change])))
+    state = State(first=0, at=DAY, asked=1, recent=[Asked("a", DAY, "reference", 1)])
+    ends = range(of.width, 10 * DAY, of.width)
+    made = [ask(state, of, marks=MARKS, namespace="default", model="flights", at=at)[0] for at in ends]
+    asked = next(request for request in made if request is not None)
+    assert (asked.holdout_from, asked.holdout_from % of.width) == (34 * of.width, 0)
+
+
 def test_a_long_collection_is_the_reference_that_it_says() -> None:
     (asked,) = calibrating(90, collect=timedelta(days=40))
     assert (asked.at, asked.holdout_from) == (40 * DAY, 40 * DAY)
