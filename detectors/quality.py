@@ -81,6 +81,10 @@ VOLUME_FACTOR = 2.0
 """A window may have so many times fewer rows than the reference's least, or more than its most: traffic goes by the
 calendar, of which a reference has seen a part."""
 
+VOLUME_ALIKE = 1.25
+"""A window has as many rows as the reference's if it has at most so many times fewer than the least, or more than the
+most. A reference of half of the rows, a sample or those with a label, has none such."""
+
 VOLUME_WINDOWS = 20
 """Fewer windows of a reference do not know how many rows are usual."""
 
@@ -157,6 +161,19 @@ def check_constant(
         limit,
         f"{what} has one value in all {n:,} rows, usual in {share:.2%} of them: {verdict}, the limit is {limit:.2%}",
     )
+
+
+def usual_volume(n: int, reference_n: Sequence[int]) -> bool:
+    """Has a window as many rows as the reference's own windows, so that the reference seems to know how many there are?
+
+    From the least by ``VOLUME_ALIKE`` down to the most by ``VOLUME_ALIKE`` up, and two standard errors of a count.
+
+    Args:
+        n: rows of the window.
+        reference_n: rows of each whole window of the reference, empty ones too; at least one.
+    """
+    low, high = min(reference_n) / VOLUME_ALIKE, max(reference_n) * VOLUME_ALIKE
+    return low - 2 * sqrt(low) <= n <= high + 2 * sqrt(high)
 
 
 def check_volume(n: int, reference_n: Sequence[int], *, chance: float = CHANCE) -> RuleResult | Insufficient:

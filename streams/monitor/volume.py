@@ -1,7 +1,8 @@
 """How many predictions a window has, by hard rule: far fewer than the reference's own windows had, or far more.
 
 A reference may be made of a sample of rows, or of those with a label, and then does not know how many there are. So the
-rule pages only after a week in which every window was within its limits.
+rule pages only after a week in which every window had as many rows as the reference's own: that is far narrower than
+the limits that page, within which also twice the rows of a sample are.
 """
 
 from typing import NamedTuple
@@ -50,7 +51,7 @@ def judge(before: Volume | None, generation: Generation, window: int, counted: i
     name = content_id("volume", rows)
     usual = before.windows if before is not None and before.reference == name else 0
     if usual * generation.width < WEEK:
-        return Judged(Volume(name, 0 if found.violated else usual + 1), NONE)
+        return Judged(Volume(name, usual + 1 if quality.usual_volume(counted, rows) else 0), NONE)
     active = (_condition(window, counted, found, rows),) if found.violated else ()
     return Judged(before, Findings(active, frozenset()))
 

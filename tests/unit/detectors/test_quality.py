@@ -16,6 +16,7 @@ from detectors.quality import (
     check_volume,
     plausible_range,
     rates,
+    usual_volume,
 )
 from detectors.sketch import EMPTY_SCORE, Sketch
 from detectors.verdict import Insufficient
@@ -141,6 +142,14 @@ def volume(n: int, reference: list[int], chance: float = 1e-6) -> RuleResult:
 def test_no_window_of_the_reference_has_too_few_rows_or_too_many(reference: list[int], chance: float) -> None:
     assert not any(volume(n, reference, chance).violated for n in reference)
     assert [volume(n, reference[::-1]) for n in reference] == [volume(n, reference) for n in reference]
+
+
+@given(reference=volumes, n=st.integers(0, 2_000_000))
+def test_a_volume_as_usual_violates_nothing_and_the_reference_s_own_are_usual(reference: list[int], n: int) -> None:
+    assert all(usual_volume(rows, reference) for rows in reference)
+    assert not (usual_volume(n, reference) and volume(n, reference).violated)
+    full = [1_000 + rows for rows in reference]
+    assert not usual_volume(2 * max(full), full), "a reference of every second row"
 
 
 @given(reference=volumes, n=st.integers(0, 10_000_000), more=st.integers(0, 1_000_000))

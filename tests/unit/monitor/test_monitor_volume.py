@@ -48,6 +48,22 @@ def test_a_reference_of_a_sample_never_pages() -> None:
     assert not any(conditions(*[A_DAY, A_DAY, 10 * A_DAY] * 10)), "seven windows in a row are a week"
 
 
+@pytest.mark.parametrize("share", [0.5, 0.6, 0.7])
+def test_a_reference_of_half_of_the_rows_does_not_page_when_traffic_grows(share: float) -> None:
+    """Every second id of a large log, or the rows with a label: 15% more traffic is beyond twice their most."""
+    days = [50_000 + 1_000 * (day % 7) for day in range(60)]
+    sample = replace(WHOLE.features[""][0], window_n=[int(share * rows) for rows in days])
+    grown = [int(rows * (1.0 if day < 20 else 1.15 if day < 40 else 1.3)) for day, rows in enumerate(days)]
+    assert not any(conditions(*grown, of=replace(WHOLE, features={"": [sample]})))
+
+
+def test_a_reference_of_all_rows_still_pages_when_traffic_trebles() -> None:
+    days = [50_000 + 1_000 * (day % 7) for day in range(60)]
+    known = replace(WHOLE.features[""][0], window_n=days)
+    found = conditions(*days[:20], 3 * days[20], of=replace(WHOLE, features={"": [known]}))
+    assert [bool(active) for active in found] == [False] * 20 + [True]
+
+
 def test_a_reference_that_is_short_or_has_empty_windows_pages_nobody_for_few_rows() -> None:
     assert not any(conditions(*[A_DAY] * 10, 0, of=replace(WHOLE, start=WHOLE.end - 6 * world.DAY)))
     # Three days more than it has windows.
