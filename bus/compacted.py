@@ -64,7 +64,12 @@ class CompactedReader:
         while any(self._next[partition] < end for partition, end in ends.items()):
             if (polls := polls + 1) > timeout / _POLL_SECONDS:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{self._topic} cannot be read to its end"))
-            for message in self._consumer.consume(1_000, _POLL_SECONDS):
+            messages = self._consumer.consume(1_000, _POLL_SECONDS)
+            if not messages:
+                # The client's thread for a broker sleeps up to a second when it has nothing to fetch, and being allowed
+                # to fetch again does not wake it; a request does.
+                self._end(next(p for p, end in ends.items() if self._next[p] < end), timeout)
+            for message in messages:
                 error, partition, offset = message.error(), message.partition(), message.offset()
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)

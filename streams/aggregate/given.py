@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import structlog
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from schemas.settings import GroupProtocol
 
@@ -78,8 +79,9 @@ class Given:
         (librdkafka's issue 4884, open in its 2.16). So nothing is subscribed to any more, and what had arrived is
         answered, before it closes; what may take long nevertheless is not waited for: the session expires anyway.
         """
-        self._consumer.unsubscribe()
-        self._consumer.consume(1, _LAST_SECONDS)
+        with suppress(KafkaException):  # a client that has failed for good says so again, which is no news
+            self._consumer.unsubscribe()
+            self._consumer.consume(1, _LAST_SECONDS)
         closing = threading.Thread(target=self._consumer.close, name="leaving the group", daemon=True)
         closing.start()
         closing.join(seconds)

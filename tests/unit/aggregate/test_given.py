@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import pytest
 import structlog
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.settings import GroupProtocol, Settings
 from streams.aggregate.assign import CannotContinue
@@ -22,10 +22,13 @@ class Client:
         self.protocol = protocol
         self.reads: dict[tuple[str, int], int] = {}
         self.answered, self.closed = threading.Event(), threading.Event()
-        self.subscribed, self.pending = True, 1
+        self.subscribed, self.pending, self.failed = True, 1, False
 
     def unsubscribe(self) -> None:
         self.subscribed = False
+        if self.failed:
+            self.pending = 0
+            raise KafkaException(KafkaError(KafkaError._FATAL))
 
     def consume(self, _number: int, _seconds: float) -> list[Any]:
         assert not self.subscribed
@@ -126,6 +129,14 @@ def test_leaving_waits_for_the_client() -> None:
     client.answered.set()
     assert leave(client, 60) == []
     assert client.closed.is_set()
+
+
+def test_leaving_says_nothing_of_a_client_that_has_failed_for_good() -> None:
+    client = Client("consumer")
+    client.failed = True
+    client.answered.set()
+    assert leave(client, 60) == []
+    assert client.closed.is_set(), "and it is closed, too"
 
 
 def test_a_client_that_hangs_in_leaving_holds_nobody_up() -> None:

@@ -33,13 +33,13 @@ class Message:
 
 
 class Broker:
-    """A consumer's view of one partition: the end it is told, and the batches that it is given."""
+    """A consumer's view of one partition: the end it is told, and the batches that it is given once it is awake."""
 
     def __init__(self, _config: object) -> None:
         self.end = 0
         self.elections = 0
         self.batches: list[list[Message]] = []
-        self.fetching = True
+        self.fetching = self.awake = True
 
     def assign(self, _partitions: object) -> None:
         return None
@@ -48,18 +48,20 @@ class Broker:
         self.fetching = False
 
     def resume(self, _partitions: object) -> None:
-        self.fetching = True
+        # The thread that fetches sleeps on, for up to a second, unless there is a request to send.
+        self.fetching, self.awake = True, False
 
     def get_watermark_offsets(self, _where: object, **_options: object) -> tuple[int, int]:
         if self.elections:
             self.elections -= 1
             raise KafkaException(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION))
-        assert not self.fetching, "who asks for the end would wait behind a fetch"
+        assert not (self.fetching and self.awake and self.batches), "who asks for the end would wait behind a fetch"
+        self.awake = True
         return 0, self.end
 
     def consume(self, _number: int, _timeout: float) -> list[Message]:
         assert self.fetching, "nothing would ever come"
-        return self.batches.pop(0) if self.batches else []
+        return self.batches.pop(0) if self.batches and self.awake else []
 
 
 @pytest.fixture
