@@ -47,12 +47,11 @@ DEPENDENT = 0.3
 """A lag-1 autocorrelation of a score above this is *dependence high*."""
 
 MARGIN = 10.0
-"""Where dependence is high, a stream pages at so many times what the reference's own windows reached."""
+"""Where dependence is high, a stream pages at so many times what the reference does out of habit."""
 
-MOST_RAISED = 100.0
-"""A threshold is raised to so many times A / w at most. One odd stretch of a reference reaches 1e20 to 1e99, which no
-harm gets to in less than weeks; and it buys no silence. Simulated months of 20 features with a lag-1 autocorrelation of
-.5, .9 and .95 have as many false pages with a bound of 10, of 100 and of none (docs/adr/0024)."""
+_APART = ((0, 2), (0, 3), (1, 3))
+"""Pairs of quarters that do not touch: a habit (nights, weekends) is in both, one odd stretch is not, even if it lies
+across the end of a quarter."""
 
 Claim = Literal["within budget on held-out reference", "estimated, dependence high", "not enough data"]
 
@@ -95,8 +94,9 @@ class Examined:
         blocks: independent blocks of them.
         autocorrelation: lag-1 autocorrelation of the score between neighbouring windows, in [-1, 1].
         reached: highest M over the reference, each quarter calibrated on the others.
-        threshold: at which the stream pages: A / w; where dependence is high ``MARGIN`` times ``reached`` if that is
-            more, up to ``MOST_RAISED`` times A / w.
+        habit: highest M that two quarters reached which do not touch; at most ``reached``.
+        threshold: at which the stream pages: A / w; where dependence is high ``MARGIN`` times ``habit``, if that is
+            more.
         reason: the claim's reason, in plain words.
     """
 
@@ -105,6 +105,7 @@ class Examined:
     blocks: int
     autocorrelation: float
     reached: float
+    habit: float
     threshold: float
     reason: str
 
@@ -181,33 +182,35 @@ def examine(
         return found
 
     def too_little(reason: str) -> Examined:
-        return Examined("not enough data", len(held_out), n_blocks, 0.0, 0.0, threshold, reason)
+        return Examined("not enough data", len(held_out), n_blocks, 0.0, 0.0, 0.0, threshold, reason)
 
     whole = scales(np.ones(len(held_out), np.bool_))
     if isinstance(whole, Insufficient):
         return too_little(whole.reason)
     folds = ids * FOLDS // n_blocks
-    watched = np.empty((len(held_out), 1, len(whole) * COMPONENTS))
+    by_quarter = []
     for fold in range(FOLDS):
         part: NDArray[np.bool_] = folds == fold
         others = scales(~part)
         if isinstance(others, Insufficient):
             return too_little(f"without a quarter of it, {others.reason}")
-        watched[part, 0] = factors(others, held_out[part])
-    reached = float(evidence.highest(watched)[0])
+        by_quarter.append(float(evidence.highest(factors(others, held_out[part])[:, None, :])[0]))
+    reached, habit = max(by_quarter), max(min(by_quarter[one], by_quarter[other]) for one, other in _APART)
     dependence = max(
         autocorrelation(scale.scores(held_out[:, index], effect=0)[:, 0]) for index, scale in enumerate(whole)
     )
-    claim, reason, raised = claimed(dependence, reached, threshold)
-    return Examined(claim, len(held_out), n_blocks, dependence, reached, raised, reason)
+    claim, reason, raised = claimed(dependence, reached, habit, threshold)
+    return Examined(claim, len(held_out), n_blocks, dependence, reached, habit, raised, reason)
 
 
-def claimed(dependence: float, reached: float, threshold: float) -> tuple[Claim, str, float]:
+def claimed(dependence: float, reached: float, habit: float, threshold: float) -> tuple[Claim, str, float]:
     """What a stream whose reference was watched may claim: the claim, its reason, and the threshold it pages at.
 
     Args:
         dependence: lag-1 autocorrelation of its score between neighbouring windows.
         reached: highest M over the reference, each quarter calibrated on the others.
+        habit: what two quarters reached which do not touch. A threshold beyond one odd stretch, which reaches 1e20 to
+            1e99, would silence a clear harm for weeks; one below a habit pages every night.
         threshold: A / w of the stream; raised where the reference shows dependence.
     """
     if dependence > DEPENDENT:
@@ -217,10 +220,10 @@ def claimed(dependence: float, reached: float, threshold: float) -> tuple[Claim,
     else:
         reason = f"the reference is silent, each quarter judged by the others ({reached:.3g} of {threshold:.3g})"
         return "within budget on held-out reference", reason, threshold
-    most = MOST_RAISED * threshold
-    if MARGIN * reached > most:
-        reason += f"; windows of the reference itself reached {reached:.2g}, so a stretch like its oddest one pages"
-    return "estimated, dependence high", reason, min(max(threshold, MARGIN * reached), most)
+    raised = max(threshold, MARGIN * habit)
+    if reached > raised:
+        reason += f"; one stretch of the reference reached {reached:.2g}, another like it pages"
+    return "estimated, dependence high", reason, raised
 
 
 def autocorrelation(values: ArrayLike) -> float:

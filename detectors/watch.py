@@ -125,7 +125,8 @@ def examined(watch: Watch, threshold: float) -> Promise:
         return Promise("not enough data", f"structurally variable: {worth(watch)}", inf)
     if not watch.scales:
         return Promise("not enough data", watch.insufficient, inf)
-    return Promise(*calibration.claimed(watch.autocorrelation, watch.reached, threshold))
+    habit = watch.reached if watch.habit is None else watch.habit
+    return Promise(*calibration.claimed(watch.autocorrelation, watch.reached, habit, threshold))
 
 
 def expected_error(calibrated: Calibrated, counts: ArrayLike) -> float | None:

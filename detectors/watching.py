@@ -102,6 +102,7 @@ def of_counts(
         effective_rows=found.effective_rows,
         autocorrelation=found.examined.autocorrelation,
         reached=found.examined.reached,
+        habit=found.examined.habit,
         variable=found.variable,
     )
 
@@ -158,6 +159,7 @@ def of_values(
         effective_rows=held_out.effective_rows(common.rows, design_effect),
         autocorrelation=examined.autocorrelation,
         reached=examined.reached,
+        habit=examined.habit,
     )
 
 

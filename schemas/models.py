@@ -108,6 +108,7 @@ class Watch(Struct, frozen=True):
         effective_rows: independent rows that these are worth.
         autocorrelation: lag-1, of its score between neighbouring windows, in [-1, 1].
         reached: evidence that the reference's own windows reached, each quarter judged by the others.
+        habit: evidence that two of its quarters reached which do not touch; None: not known, and ``reached`` is taken.
         variable: windows differ so much by nature that no change can be told: reported, never paged.
         insufficient: what the reference lacks; empty where ``scales`` are there.
     """
@@ -126,6 +127,7 @@ class Watch(Struct, frozen=True):
     effective_rows: float = 0.0
     autocorrelation: float = 0.0
     reached: float = 0.0
+    habit: float | None = None
     variable: bool = False
     insufficient: str = ""
     segment: str = ALL

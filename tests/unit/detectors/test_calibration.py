@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from detectors import evidence
 from detectors.budget import Budget
@@ -109,34 +110,58 @@ def test_what_may_be_claimed() -> None:
     alike = examined(noise(0, level=0.1, correlation=0.95))
     assert alike.claim == "estimated, dependence high"
     assert alike.autocorrelation > 0.5
-    assert alike.threshold == pytest.approx(min(max(THRESHOLD, 10 * alike.reached), 100 * THRESHOLD))
+    assert alike.habit <= alike.reached
+    assert alike.threshold == pytest.approx(max(THRESHOLD, 10 * alike.habit))
 
 
 @pytest.mark.parametrize(
-    ("reached", "threshold", "said"),
-    [(50.0, 1_000.0, False), (500.0, 5_000.0, False), (9_999.0, 99_990.0, False), (1e57, 1e5, True)],
+    ("reached", "habit", "threshold", "said"),
+    [(50.0, 50.0, 1_000.0, False), (500.0, 500.0, 5_000.0, False), (1e12, 1e12, 1e13, False), (1e57, 50.0, 1e3, True)],
 )
-def test_a_threshold_is_raised_to_what_the_reference_reached_within_bounds_and_says_so(
-    reached: float, threshold: float, said: bool
+def test_a_threshold_is_raised_to_what_a_reference_does_out_of_habit_and_an_odd_stretch_is_said(
+    reached: float, habit: float, threshold: float, said: bool
 ) -> None:
-    claim, reason, found = claimed(0.5, reached, 1_000.0)
+    claim, reason, found = claimed(0.5, reached, habit, 1_000.0)
     assert (claim, found) == ("estimated, dependence high", threshold)
-    assert ("a stretch like its oddest one pages" in reason) == said
+    assert ("one stretch of the reference reached 1e+57, another like it pages" in reason) == said
 
 
-def test_one_odd_stretch_of_a_reference_does_not_silence_a_clear_harm() -> None:
-    """A day at five times the minimum effect: its evidence is astronomical, and a month's harm must page in a day."""
-    values = 0.4 + np.random.default_rng(1).normal(0, 0.01, len(BLOCKS))
-    values[BLOCKS == 7] += 0.1
+def losses_of(on: NDArray[np.bool_], rise: float, seed: int) -> Floats:
+    """Losses of a month of windows that are higher in some of them."""
+    found: Floats = 0.4 + rise * on + np.random.default_rng(seed).normal(0, 0.01, len(BLOCKS))
+    return found
+
+
+def of_losses(values: Floats) -> tuple[Examined, Scale]:
     changes = values - values.mean()
-    found = examine(changes[:, None], BLOCKS, effects=[0.02], threshold=THRESHOLD, streams=15)
     scale = calibrate(changes, BLOCKS, effect=0.02, streams=15)
     assert isinstance(scale, Scale)
+    return examine(changes[:, None], BLOCKS, effects=[0.02], threshold=THRESHOLD, streams=15), scale
+
+
+@pytest.mark.parametrize(("first", "end"), [(7, 8), (6, 8), (10, 17)])
+def test_one_odd_stretch_of_a_reference_does_not_silence_a_clear_harm(first: int, end: int) -> None:
+    """Days at five times the minimum effect, also where they lie across a quarter's end: a month's harm pages soon."""
+    found, scale = of_losses(losses_of((first <= BLOCKS) & (end > BLOCKS), 0.1, 1))
     assert found.reached > 1e20
     assert found.claim == "estimated, dependence high"
-    harm = scale.factors(np.full((24, 1), 0.1))
+    assert found.threshold == THRESHOLD
+    harm = scale.factors(np.full((36, 1), 0.1))
     assert evidence.highest(harm)[0] > found.threshold
-    assert evidence.highest(harm[:10])[0] < found.reached, "what it used to page beyond"
+    assert evidence.highest(harm)[0] < found.reached, "what it used to page beyond"
+
+
+@pytest.mark.parametrize("rise", [0.06, 0.08, 0.12])
+def test_a_loss_that_is_higher_every_night_pages_nobody_by_night(rise: float) -> None:
+    """What a reference does out of habit is nobody's fault; what comes on top of it is."""
+    night = np.arange(len(BLOCKS)) % A_DAY < A_DAY // 3
+    before, after = losses_of(night, rise, 1), losses_of(night, rise, 2)
+    found, scale = of_losses(before)
+    assert found.claim == "estimated, dependence high"
+    assert found.habit > 1_000 * THRESHOLD
+    assert not evidence.alarms(scale.factors(after - before.mean())[:, None, :], found.threshold).any()
+    harmed = scale.factors(after[: A_DAY // 3] + 0.1 - before.mean())
+    assert evidence.alarms(harmed[:, None, :], found.threshold).any()
 
 
 def test_a_reference_whose_half_pages_by_the_other_claims_nothing() -> None:

@@ -120,6 +120,7 @@ def test_a_page_may_claim_what_the_reference_showed() -> None:
     assert (of(reached=200.0).claim, of(reached=200.0).threshold) == ("estimated, dependence high", 2000)
     alike = of(reached=50.0, autocorrelation=0.6)
     assert (alike.claim, alike.threshold) == ("estimated, dependence high", 500)
+    assert of(reached=1e9, habit=50.0).threshold == 500, "one odd stretch raises nothing"
     assert "0.60" in alike.reason
     never = of(variable=True, rows=300.0, effective_rows=12.0)
     assert (never.claim, never.threshold) == ("not enough data", inf)
