@@ -190,13 +190,15 @@ def record(
 class Faults:
     """Days (0 is the first) on which something is wrong.
 
-    ``bad_of`` is a version, or a segment, whose labels alone say that it is ``bad``.
+    ``bad_of`` is a version, or a segment, whose labels alone say that it is ``bad``; on days that it is ``away`` it has
+    neither answers nor labels.
     """
 
     nulls: Sequence[int] = ()
     nulls_of: str = ""
     bad: Sequence[int] = ()
     bad_of: str = ""
+    away: Sequence[int] = ()
     slow: Sequence[int] = ()
     warm: Sequence[int] = ()
     stuck: Sequence[int] = ()
@@ -269,14 +271,15 @@ class Aggregator:
             zeros = np.zeros(int(mine.sum()), int)
             sketch = group_numeric(d.temp[part][mine], zeros, 1, edges, low=low, high=high)[0]
             self._add(day, "feature", "", f"origin={segment}", "temp", sketch)
-        for version in self.versions:
+        versions = [version for version in self.versions if not self._away(day, version)]
+        for version in versions:
             self._add(day, "score", version, "", "", group_score(d.scores[part], ids, 1)[0])
             self._add(day, "latency", version, "", "", group_latency(d.latency[part], ids, 1)[0])
-        beside = len(ids) * 3 // 5 if self.canary is not None and day >= self.canary else 0
-        for version, served in zip(self.versions, (len(ids) - beside, beside), strict=False):
+        beside = len(ids) * 3 // 5 if self.canary is not None and day >= self.canary and len(versions) > 1 else 0
+        for version, served in zip(versions, (len(ids) - beside, beside), strict=False):
             if served:
                 self._add(day, "tally", version, "", "predictions.served", Sketch(served, 0, 0, (), None, None, ()))
-        counted = len(ids) * len(self.versions)
+        counted = len(ids) * len(versions)
         self._add(day, "tally", "", "", "predictions.counted", Sketch(counted, 0, 0, (), None, None, ()))
 
     def label(self, day: int, part: slice, view: str) -> None:
@@ -284,9 +287,14 @@ class Aggregator:
         d, of = self._rows(day), self.faults.bad_of
         for version in self.versions:
             for segment in ("", "origin=JFK"):
+                if self._away(day, version) or self._away(day, segment):
+                    continue
                 scores = 1 - d.scores if of and of in (version, segment) and day in self.faults.bad else d.scores
                 ids = np.zeros(len(d.labels[part]), int)
                 self._add(day, view, version, segment, "", group_performance(scores[part], d.labels[part], ids, 1)[0])
+
+    def _away(self, day: int, who: str) -> bool:
+        return who == self.faults.bad_of != "" and day in self.faults.away
 
     def _add(self, day: int, *key_and_sketch: Any) -> None:
         *names, sketch = key_and_sketch

@@ -15,7 +15,7 @@ from streams.monitor.conditions import Findings, loss_key
 from streams.monitor.generations import Generation
 from streams.monitor.held import Held
 from streams.monitor.labelled import band
-from streams.monitor.newcomers import seated
+from streams.monitor.newcomers import away, seated
 from streams.monitor.observing import Observed
 from streams.monitor.promises import promised, worst
 from streams.monitor.state import Newcomer, State, Watched
@@ -76,13 +76,14 @@ def weigh(held: Held, before: State, windows: Windows, *, pages: float, estimate
     beside = answers.keys() - {leads}
     seen = observing.closing(held, generation, windows.closing, leads, sorted(beside))
     seen |= observing.matured(held, tested, windows.labelled, windows.others)
+    at = windows.closing + generation.width
     newcomers = seated(
         before.newcomers,
         before.watched,
         [watched for _, watched in generation.watches],
         seen,
         beside=sorted(beside | {window.version for window in windows.others}),
-        at=windows.closing + generation.width,
+        at=at,
     )
     by_stream = {
         promise.key: (of, promise)
@@ -99,13 +100,19 @@ def weigh(held: Held, before: State, windows: Windows, *, pages: float, estimate
         if paged is not None:
             furthest = _furthest(promise.watch, seen[stream])
             conditions.append(_condition(held, Alarm(owner, promise.watch, paged, seen[stream], furthest, pages)))
+    # An incident that waited for whom nobody sees any more would stay open for ever, and swallow what pages later.
+    gone = away(newcomers, at, generation.width)
     of_loss = pages == 0 or any(p.key == "loss" and isfinite(p.threshold) for p in promises)
     by_band = not of_loss and tested.spec.alerts.labelled_loss and band(tested) is not None
     return Weighed(
         watched=stepped.watched,
         found=Findings(
             tuple(sorted(conditions, key=lambda condition: condition.key)),
-            frozenset(_key(by_stream[stream][1].watch, stepped.watched[stream].version) for stream in stepped.unknown),
+            frozenset(
+                _key(promise.watch, stepped.watched[stream].version)
+                for stream in stepped.unknown
+                if ((promise := by_stream[stream][1]).watch.segment, promise.beside) not in gone
+            ),
         ),
         streams=stepped.streams,
         claim="not enough data" if by_band else worst(promises),

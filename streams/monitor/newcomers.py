@@ -19,6 +19,13 @@ from streams.monitor.state import Newcomer, Watched, named
 GONE = 30 * 86_400_000
 """Milliseconds of event time without an observation after which a place is free."""
 
+AWAY = 7 * 86_400_000
+"""Milliseconds of event time without an observation after which somebody's latched streams hold no incident open any
+more: a canary that was rolled back, a shop that closed. What is closed at night or at weekends comes again before."""
+
+AWAY_WINDOWS = 3
+"""And so many windows, where they are long."""
+
 OF_A_VERSION = ("loss", "latency")
 """Streams of a version that is live beside another. What its scores usually are, nobody knows: a reference says it of
 the version that answered when it was made."""
@@ -63,6 +70,17 @@ def seated(
     free = (place for place in count(1) if place not in taken)
     come = sorted(rows.keys() - have, key=lambda who: (-rows[who], who))
     return sorted([*kept, *(Newcomer(*who, next(free), at) for who in come)], key=lambda one: one.place)
+
+
+def away(newcomers: Iterable[Newcomer], at: int, width: int) -> set[Who]:
+    """Who of those with a place was not observed for so long that nobody waits for a word of it.
+
+    Args:
+        newcomers: who has a place, after the tick.
+        at: end of the window that closes; ``width`` of a window, in milliseconds.
+    """
+    longest = max(AWAY, AWAY_WINDOWS * width)
+    return {(one.segment, one.version) for one in newcomers if at - one.last >= longest}
 
 
 def _most(seen: Mapping[str, Observed], who: Who, streams: Collection[str]) -> int:

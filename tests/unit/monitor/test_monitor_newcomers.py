@@ -18,7 +18,7 @@ from streams.monitor import state as states
 from streams.monitor.core import ModelMonitor
 from streams.monitor.generations import Generations
 from streams.monitor.held import Held
-from streams.monitor.newcomers import GONE, seated
+from streams.monitor.newcomers import AWAY, GONE, away, seated
 from streams.monitor.observing import LEAST_SHARE, Observed, leading
 from streams.monitor.promises import NOT_SEEN
 from streams.monitor.state import Newcomer, State, named
@@ -39,6 +39,7 @@ def run(
     restarts: bool = False,
     retraining: RetrainingSpec | None = None,
     partitions: int = 2,
+    days: int = DAYS,
 ) -> tuple[list[Report], State]:
     spec: dict[str, Any] = {
         "alerts": AlertSpec(min_rows=50),
@@ -47,7 +48,7 @@ def run(
     reference = of or replace(WHOLE, watched=[*WHOLE.watched, OF_JFK])
     generations = Generations.of([world.record(of=reference, **spec)])
     monitor = ModelMonitor(world.NAMESPACE, world.MODEL, Held(partitions))
-    messages = world.stream(DAYS, partitions, faults=faults, of=reference, versions=versions, canary=canary)
+    messages = world.stream(days, partitions, faults=faults, of=reference, versions=versions, canary=canary)
     reports = []
     for message in world.in_turn(messages):
         monitor.apply(message)
@@ -62,6 +63,15 @@ def run(
 
 def opened(reports: Iterable[Report]) -> list[Incident]:
     return [r.incident for r in reports if r.incident is not None and r.incident.opened == r.at]
+
+
+def rung(reports: Iterable[Report]) -> list[tuple[int, str, list[str]]]:
+    """(day, state, keys of the conditions) of each report that people are told of."""
+    return [
+        ((r.at - world.START) // world.DAY, r.incident.state, [c.key for c in r.incident.conditions])
+        for r in reports
+        if r.incident is not None and r.incident.changed == r.at
+    ]
 
 
 def of_loss(report: Report, segment: str = "", *, beside: bool = False) -> StreamReport:
@@ -135,6 +145,44 @@ def test_a_latched_loss_stays_so_when_a_canary_takes_more_than_half() -> None:
     assert state.leading == "1"
     assert reports[-1].incident is not None
     assert reports[-1].incident.state == "open"
+
+
+def test_a_bad_canary_that_is_rolled_back_holds_its_incident_open_for_a_week() -> None:
+    faults = world.Faults(bad=range(10, DAYS), bad_of="2", away=range(16, DAYS))
+    reports, state = run(faults, versions=("1", "2"), canary=8)
+    (_, opened_as, keys), (day, resolved_as, _) = rung(reports)
+    assert (opened_as, keys, resolved_as) == ("open", ["labelled_loss/2"], "resolved")
+    assert 16 + 7 < day < 16 + 7 + 4, "a week after its last labels, and two quiet windows"
+    assert state.incident is None
+    assert ("2", 2) in [(one.version, one.place) for one in state.newcomers], "its place is kept for longer"
+
+
+def test_a_segment_that_vanishes_while_it_is_bad_swallows_no_later_page() -> None:
+    warm = [*range(30, 36), *range(50, 56)]
+    faults = world.Faults(bad=range(8, 15), bad_of=JFK, away=range(15, 70), warm=warm)
+    found = rung(run(faults, days=70)[0])
+    assert [(state, keys) for _, state, keys in found] == [
+        ("open", [f"labelled_loss/1 [{JFK}]"]),
+        ("resolved", [f"labelled_loss/1 [{JFK}]"]),
+        ("open", ["drift/temp"]),
+        ("resolved", ["drift/temp"]),
+        ("open", ["drift/temp"]),
+        ("resolved", ["drift/temp"]),
+    ]
+
+
+def test_a_segment_that_is_closed_for_some_days_is_neither_resolved_nor_paged_again() -> None:
+    faults = world.Faults(bad=range(8, DAYS), bad_of=JFK, away=range(14, 18))
+    reports, _ = run(faults)
+    assert [state for _, state, _ in rung(reports)] == ["open"]
+    assert of_loss(reports[-1], JFK).latched
+
+
+@pytest.mark.parametrize(("width", "longest"), [(3_600_000, AWAY), (world.DAY, AWAY), (AWAY, 3 * AWAY)])
+def test_nobody_waits_for_who_was_not_seen_for_a_week_and_three_windows(width: int, longest: int) -> None:
+    one, other = Newcomer(JFK, "", 1, 0), Newcomer("", "2", 2, 1)
+    assert away([one, other], longest - 1, width) == set()
+    assert away([one, other], longest, width) == {(JFK, "")}
 
 
 def test_a_state_that_goes_through_json_after_every_tick_gives_the_same_places() -> None:
