@@ -191,7 +191,7 @@ class Faults:
     """Days (0 is the first) on which something is wrong.
 
     ``bad_of`` is a version, or a segment, whose labels alone say that it is ``bad``; on days that it is ``away`` it has
-    neither answers nor labels.
+    neither answers nor labels. On days of ``all_bad`` everybody's labels say so.
     """
 
     nulls: Sequence[int] = ()
@@ -199,6 +199,7 @@ class Faults:
     bad: Sequence[int] = ()
     bad_of: str = ""
     away: Sequence[int] = ()
+    all_bad: Sequence[int] = ()
     slow: Sequence[int] = ()
     warm: Sequence[int] = ()
     stuck: Sequence[int] = ()
@@ -245,7 +246,7 @@ class Aggregator:
             self.partition,
             nulls=day in faults.nulls,
             only=faults.nulls_of,
-            bad=day in faults.bad and not faults.bad_of,
+            bad=day in faults.all_bad or (day in faults.bad and not faults.bad_of),
             slow=day in faults.slow,
             warm=day in faults.warm,
             stuck=day in faults.stuck,

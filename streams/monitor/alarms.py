@@ -1,6 +1,6 @@
 """The condition of each stream that has paged by its evidence, and whose newest window still says so."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import exp, isfinite
 from typing import NamedTuple
 
@@ -97,7 +97,8 @@ def weigh(held: Held, before: State, windows: Windows, *, pages: float, estimate
     for stream in stepped.active:
         owner, promise = by_stream[stream]
         paged = stepped.watched[stream].paged
-        if paged is not None:
+        key = _key(promise.watch, seen[stream].version)
+        if paged is not None and not _said_of_all(promise.watch, key, stepped.watched, before):
             furthest = _furthest(promise.watch, seen[stream])
             conditions.append(_condition(held, Alarm(owner, promise.watch, paged, seen[stream], furthest, pages)))
     # An incident that waited for whom nobody sees any more would stay open for ever, and swallow what pages later.
@@ -120,6 +121,16 @@ def weigh(held: Held, before: State, windows: Windows, *, pages: float, estimate
         leads=leads or before.leading,
         newcomers=newcomers,
     )
+
+
+def _said_of_all(watched: Watch, key: str, streams: Mapping[str, Watched], before: State) -> bool:
+    """Whether the page of all rows says it of a segment, too: one fault would ring once for each segment that follows.
+
+    A segment that was first is a condition already; and once nothing else is left of the incident, it is news.
+    """
+    whole = streams.get(watched.stream) if watched.segment else None
+    told = before.incident is not None and any(condition.key == key for condition in before.incident.conditions)
+    return whole is not None and whole.paged is not None and before.quiet == 0 and not told
 
 
 def _key(watched: Watch, version: str) -> str:

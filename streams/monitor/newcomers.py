@@ -77,7 +77,8 @@ def away(newcomers: Iterable[Newcomer], at: int, width: int) -> set[Who]:
 
     Args:
         newcomers: who has a place, after the tick.
-        at: end of the window that closes; ``width`` of a window, in milliseconds.
+        at: end of the window that closes.
+        width: of a window, in milliseconds.
     """
     longest = max(AWAY, AWAY_WINDOWS * width)
     return {(one.segment, one.version) for one in newcomers if at - one.last >= longest}

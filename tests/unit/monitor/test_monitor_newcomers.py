@@ -185,6 +185,31 @@ def test_nobody_waits_for_who_was_not_seen_for_a_week_and_three_windows(width: i
     assert away([one, other], longest, width) == {(JFK, "")}
 
 
+def test_a_segment_that_follows_the_whole_rings_nobody_again() -> None:
+    """One fault of all rows used to ring once more for each feature of each segment, window after window."""
+    reports, _ = run(world.Faults(all_bad=range(8, DAYS)))
+    assert [(state, keys) for _, state, keys in rung(reports)] == [("open", ["labelled_loss/1"])]
+    assert of_loss(reports[-1], JFK).latched, "the report says where it stands"
+
+
+def test_a_segment_that_was_first_stays_a_condition_when_the_whole_follows() -> None:
+    faults = world.Faults(bad=range(8, 14), bad_of=JFK, all_bad=range(14, DAYS))
+    reports, _ = run(faults)
+    keys = ["labelled_loss/1", f"labelled_loss/1 [{JFK}]"]
+    assert [(state, found) for _, state, found in rung(reports)] == [("open", keys[1:]), ("open", keys)]
+    assert reports[-1].incident is not None
+    assert [c.last for c in reports[-1].incident.conditions] == [world.START + (DAYS - 2) * world.DAY] * 2
+
+
+def test_what_goes_on_in_a_segment_alone_keeps_the_incident_open_and_is_told() -> None:
+    faults = world.Faults(all_bad=range(8, 16), bad=range(16, DAYS), bad_of=JFK)
+    reports, _ = run(faults)
+    found = rung(reports)
+    assert [state for _, state, _ in found] == ["open", "open"]
+    assert [keys for _, _, keys in found] == [["labelled_loss/1"], ["labelled_loss/1", f"labelled_loss/1 [{JFK}]"]]
+    assert found[1][0] > 16
+
+
 def test_a_state_that_goes_through_json_after_every_tick_gives_the_same_places() -> None:
     faults = world.Faults(bad=range(10, DAYS), bad_of="2")
     plain, state = run(faults, versions=("1", "2"), canary=8)
