@@ -68,11 +68,13 @@ class Watermarks(Struct, frozen=True):
     outcomes: int
 
 
-class PartialMessage(Struct, frozen=True):
+class PartialMessage(Struct, frozen=True, omit_defaults=True):
     """One message on the ``partials`` topic: all that checkpoint ``seq`` of ``partition`` changed for one model.
 
     Attributes:
         positions: next offset to read of (predictions, outcomes): rows below it are aggregated.
+        whole: False where the sketches were too many for a message: there are none in it, and whoever needs them reads
+            the rows of ``partials``, which were written before it was sent.
     """
 
     namespace: str
@@ -83,6 +85,7 @@ class PartialMessage(Struct, frozen=True):
     watermarks: Watermarks
     positions: tuple[int, int]
     sketches: list[SketchRow]
+    whole: bool = True
 
 
 class Adoption(Struct, frozen=True):

@@ -1,9 +1,9 @@
 """The one way to ClickHouse: inserts and queries that wait out an outage, and fail at once on what is our own fault."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import clickhouse_connect
@@ -34,6 +34,30 @@ _SETTINGS = {"async_insert": 0, "insert_deduplicate": 0}
 _INSERT = {"optimize_on_insert": 0}
 
 _INSERT_JSON = _INSERT | {"input_format_skip_unknown_fields": 1, "input_format_json_named_tuples_as_objects": 0}
+
+
+_PIECE_BYTES = 64_000_000
+"""Of rows that go into one request; the embedded ClickHouse refuses one of 256 MB."""
+
+T = TypeVar("T")
+
+
+def pieces(rows: Sequence[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """Rows, in order, in lists of 64 MB at most, or of one row.
+
+    Args:
+        rows: to insert.
+        size: bytes of a row.
+    """
+    piece, total = list[T](), 0
+    for row in rows:
+        if piece and total + size(row) > _PIECE_BYTES:
+            yield piece
+            piece, total = [], 0
+        piece.append(row)
+        total += size(row)
+    if piece:
+        yield piece
 
 
 def not_now(error: BaseException) -> bool:
@@ -145,14 +169,15 @@ class Warehouse:
     def insert_json(self, table: Table, rows: Sequence[bytes]) -> None:
         """Insert rows that are JSON objects already, acknowledged; what is no column's name is ignored.
 
-        Named tuples are arrays in it, as ``msgspec`` writes what is ``array_like``.
+        Named tuples are arrays in it, as ``msgspec`` writes what is ``array_like``. Many rows are several requests: one
+        that fails leaves those before it.
         """
-        if rows:
+        for piece in pieces(rows, len):
             self._retrying(
                 self.client.raw_insert,
                 f"`{table.name}`",
                 list(table.columns),
-                b"\n".join(rows),
+                b"\n".join(piece),
                 settings=_INSERT_JSON,
                 fmt="JSONEachRow",
             )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 import structlog
 from confluent_kafka import Consumer, TopicPartition
+from msgspec import Raw, Struct
 
 from schemas.events import SourceTopic
 from schemas.partials import Adoption, Redo, Watermarks, model_key
@@ -154,6 +155,43 @@ def recorded_watermarks(warehouse: Warehouse) -> list[dict[str, Watermarks]]:
     return [_WATERMARKS.decode(text) for (text,) in rows]
 
 
+class _Listed(Struct, frozen=True):
+    """The messages of a redo record of before ADR 22, which were a list."""
+
+    messages: list[Raw]
+
+
+class _Named(Struct, frozen=True):
+    """Whose a message is."""
+
+    namespace: str
+    model: str
+
+
+def read_redo(body: str) -> Redo:
+    """A redo record as this driftline, or one before it, wrote it: one that is upgraded begins with an old one.
+
+    Raises:
+        CannotContinue: it is neither.
+    """
+    try:
+        return msgspec.json.decode(body, type=Redo)
+    except msgspec.ValidationError as error:
+        try:
+            listed = msgspec.json.decode(body, type=_Listed).messages
+            names = [msgspec.json.decode(message, type=_Named) for message in listed]
+            fields = msgspec.json.decode(body, type=dict[str, Raw])
+            messages = {model_key(name.namespace, name.model): raw for name, raw in zip(names, listed, strict=True)}
+            return msgspec.json.decode(
+                msgspec.json.encode(fields | {"messages": dict(sorted(messages.items()))}), type=Redo
+            )
+        except msgspec.ValidationError:
+            raise CannotContinue(
+                f"the newest redo record cannot be read: {error}. Another version of driftline has written it: run "
+                "that one until it has stopped in order, or the one that it was upgraded to."
+            ) from error
+
+
 def _redo(partition: int, seq: int, owner: str, head: Redo, warehouse: Warehouse) -> Redo:
     rows = warehouse.rows(
         "SELECT body FROM redo WHERE `partition` = {p:UInt16} AND seq = {seq:UInt64} "
@@ -161,7 +199,7 @@ def _redo(partition: int, seq: int, owner: str, head: Redo, warehouse: Warehouse
         {"p": partition, "seq": seq, "owner": owner},
     )
     if rows:
-        return msgspec.json.decode(rows[0][0], type=Redo)
+        return read_redo(rows[0][0])
     if (head.seq, head.owner) == (seq, owner):
         # After 30 silent days the redo record has expired. The head says that all tables are written; a monitor that
         # missed the message finds them there.

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from msgspec import Struct
 
 from schemas.events import MAX_EVENT_BYTES
-from schemas.partials import PartialMessage, Redo, SketchRow, Watermarks
+from schemas.partials import PartialMessage, Redo, SketchRow, Watermarks, model_key
 from schemas.settings import Settings
 from schemas.tables import CHECKPOINTS, DEAD_LETTERS, PARTIAL_MESSAGES, RAW_OUTCOMES, RAW_PREDICTIONS, REDO
+from schemas.topics import MAX_MESSAGE_BYTES
 from schemas.windows import NEVER
 from streams.aggregate.decode import Dead
 from streams.aggregate.models import Models
@@ -20,7 +22,7 @@ from streams.aggregate.raw import outcome_table, prediction_table
 from streams.aggregate.rows import Astray, Work
 from streams.aggregate.sketches import sketch
 from streams.aggregate.state import NOBODY, State
-from warehouse.client import Warehouse
+from warehouse.client import Warehouse, pieces
 
 log = structlog.get_logger()
 
@@ -30,6 +32,9 @@ FORWARDED_HEADER = "driftline_forwarded"
 
 KEPT_WINDOWS = 500
 """Windows of all models whose sketches stay in memory; older ones are read again when a label touches them."""
+
+LARGEST_TOLD = MAX_MESSAGE_BYTES - 1024 * 1024
+"""A larger message is told without its sketches; before compression, of which nobody knows how much it helps."""
 
 _NO_WATERMARKS = Watermarks(NEVER, NEVER)
 _FLUSH_SECONDS = 60.0
@@ -136,7 +141,8 @@ def checkpoint(states: Mapping[int, State], work: Work, models: Models, consumer
     - C4 commit all offsets with the pointers, synchronously: **the decision**, fenced by the group coordinator.
     - C5 insert into ``partial_messages``, and through it into ``partials``.
     - C6 insert into ``checkpoints``, and through it into ``heads``: a head never vouches for rows that are not there.
-    - C7 publish one message per partition and model; wait for the acknowledgements.
+    - C7 publish one message per partition and model, without sketches where they are too many; wait for the
+      acknowledgements.
 
     Raises:
         CommitRefused: C4 was anything but a success. Never retry it: an unanswered request may land later.
@@ -162,7 +168,9 @@ def checkpoint(states: Mapping[int, State], work: Work, models: Models, consumer
     out.reached("C2")
 
     # C3 redo record
-    out.warehouse.insert(REDO, [[r.partition, r.seq, r.owner, msgspec.json.encode(r).decode()] for r in redos])
+    rows = [(r.partition, r.seq, r.owner, msgspec.json.encode(r).decode()) for r in redos]
+    for piece in pieces(rows, lambda row: len(row[3])):
+        out.warehouse.insert(REDO, piece)
     out.reached("C3")
 
     # C4 the decision
@@ -197,13 +205,43 @@ def reveal(redos: Sequence[Redo], out: Outputs) -> None:
     topic = out.settings.topic("partials")
     out.send(
         [
-            Outgoing(topic, f"{redo.partition}/{key}".encode(), bytes(message), [])
+            Outgoing(topic, f"{redo.partition}/{key}".encode(), _told(bytes(message)), [])
             for redo in redos
             for key, message in redo.messages.items()
             if key != NOBODY
         ]
     )
     out.reached("C7")
+
+
+class _Untold(Struct, frozen=True):
+    """A ``PartialMessage`` whose sketches are not read."""
+
+    namespace: str
+    model: str
+    partition: int
+    seq: int
+    owner: str
+    watermarks: Watermarks
+    positions: tuple[int, int]
+
+
+def _told(message: bytes) -> bytes:
+    """A message as it is sent: without its sketches if Kafka would refuse it, which after C4 would be for ever.
+
+    Stage 2 then reads them where C5 has written them.
+    """
+    if len(message) <= LARGEST_TOLD:
+        return message
+    untold = msgspec.json.decode(message, type=_Untold)
+    log.warning(
+        "aggregate.message_too_large",
+        model=model_key(untold.namespace, untold.model),
+        partition=untold.partition,
+        bytes=len(message),
+        use="nothing: it is sent without its sketches, and the monitor reads them from `partials`",
+    )
+    return msgspec.json.encode(PartialMessage(**msgspec.structs.asdict(untold), sketches=[], whole=False))
 
 
 def _redo(state: State) -> Redo:

@@ -4,6 +4,7 @@ Tick ``at`` runs when every partition's watermarks have passed it. What it decid
 ``at``, so whoever runs it, in whatever order the messages came, decides the same.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -57,6 +58,10 @@ class ModelMonitor:
             ValueError: the message is from a partition that does not exist.
         """
         return self.held.apply(message)
+
+    def lacks(self, messages: Iterable[PartialMessage]) -> bool:
+        """Whether one of these says that there is something new without saying what."""
+        return any(not message.whole and not self.held.has(message.partition, message.seq) for message in messages)
 
     def due(self, generations: Generations) -> int | None:
         """Start of the window that the next tick closes; None when not all partitions have passed its end."""

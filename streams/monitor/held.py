@@ -70,6 +70,11 @@ class Held:
         marks.append(mark)
         return True
 
+    def has(self, partition: int, seq: int) -> bool:
+        """Whether a checkpoint of a partition, or a newer one, was seen."""
+        marks = self._marks.get(partition, [])
+        return any(mark.seq >= seq for mark in marks[-1:])
+
     def apply(self, message: PartialMessage) -> bool:
         """Replace what a checkpoint changed; False when the message is old.
 

@@ -7,7 +7,7 @@ import msgspec
 
 from schemas.ids import canonical_json
 from schemas.lifecycle import Report
-from schemas.partials import SketchRow, Watermarks, model_key
+from schemas.partials import PartialMessage, SketchRow, Watermarks, model_key
 from schemas.tables import AUDIT, INCIDENTS, METRICS, REPORTS
 from schemas.windows import NEVER
 from streams import incidents
@@ -70,6 +70,22 @@ class Records:
             "AND window_start = fromUnixTimestamp64Milli({start:Int64}, 'UTC')",
             {"namespace": namespace, "model": model, "start": start},
         )
+
+    def touched(self, message: PartialMessage, before: int) -> set[int]:
+        """Windows that start ``before`` an instant, in ms, and that a checkpoint, or one after it, has changed."""
+        rows = self._warehouse.rows(
+            "SELECT DISTINCT toUnixTimestamp64Milli(window_start) FROM partials FINAL "
+            "WHERE namespace = {namespace:String} AND model = {model:String} AND `partition` = {partition:UInt16} "
+            "AND seq >= {seq:UInt64} AND window_start < fromUnixTimestamp64Milli({before:Int64}, 'UTC')",
+            {
+                "namespace": message.namespace,
+                "model": message.model,
+                "partition": message.partition,
+                "seq": message.seq,
+                "before": max(before, _FIRST),
+            },
+        )
+        return {start for (start,) in rows}
 
     def write(self, ticks: Sequence[Tick]) -> None:
         """Insert ticks of different models: all that they found, then the reports, which make them so.

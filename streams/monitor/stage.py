@@ -136,6 +136,8 @@ class Stage:
                 await patience.again(error)
 
     async def _work_off(self, batch: Batch, monitors: dict[str, ModelMonitor]) -> None:
+        for key in [key for key in batch if key in monitors and monitors[key].lacks(batch[key])]:
+            del monitors[key]  # the rows have what the message could not carry
         if unheard := [key for key in batch if key not in monitors]:
             await asyncio.to_thread(self._models.read)
             found = await asyncio.gather(*map(self._rebuild, unheard))
@@ -143,7 +145,10 @@ class Stage:
         mine = {key: monitors[key] for key in batch if key in monitors}
         for key, monitor in mine.items():
             for message in batch[key]:
-                monitor.apply(message)
+                if message.whole:
+                    monitor.apply(message)
+                else:
+                    monitor.held.missing |= await asyncio.to_thread(self._records.touched, message, monitor.held.floor)
             for window in sorted(monitor.held.missing):
                 rows = await asyncio.to_thread(self._records.window, monitor.namespace, monitor.model, window)
                 monitor.held.restore(window, rows)

@@ -61,6 +61,7 @@ class _Partial(Struct, frozen=True):
     seq: int
     watermarks: Watermarks
     sketches: list[_Row]
+    whole: bool = True
 
 
 class _Report(Struct, frozen=True):
@@ -102,7 +103,7 @@ class Watch:
         self._ledger = ledger
         self._now = now
         self._every = every
-        self._rules = DeadMan(settings.source_partitions, int(3_000 * settings.checkpoint_seconds))
+        self._rules = DeadMan(settings.source_partitions, stalled_after(settings.checkpoint_seconds))
         self._partials = msgspec.json.Decoder(_Partial)
         self._reports = msgspec.json.Decoder(_Report)
         self._seqs: dict[tuple[str, int], int] = {}
@@ -203,7 +204,8 @@ class Watch:
         self._seqs[(key, partial.partition)] = partial.seq
         tallies = {row.name for row in partial.sketches if row.view == "tally"}
         for side in _SOURCES:
-            if any(name.startswith(f"{side}.") and not name.endswith(".dead") for name in tallies):
+            # One without sketches does not say which: nobody is woken for it.
+            if not partial.whole or any(name.startswith(f"{side}.") and not name.endswith(".dead") for name in tallies):
                 self._rules.arrived(key, side, at)
         low = min(partial.watermarks.predictions, partial.watermarks.outcomes)
         self._rules.passed(key, partial.partition, low, at)
@@ -260,6 +262,14 @@ class Watch:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{incident.id} was not acknowledged in 30 s"))
         if refused:
             raise KafkaException(refused[0])
+
+
+def stalled_after(checkpoint_seconds: float) -> int:
+    """Milliseconds after which events that wait to be counted are a stall.
+
+    In a backlog there are three times so many seconds between two checkpoints, and one takes its time.
+    """
+    return int(9_000 * checkpoint_seconds)
 
 
 def _is_dead_man(incident: Incident) -> bool:

@@ -7,6 +7,7 @@ import monitor_world as world
 import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
+from msgspec.structs import replace
 
 from schemas.lifecycle import Incident
 from schemas.partials import PartialMessage
@@ -119,6 +120,31 @@ def test_everything_at_once_after_a_long_stop_writes_the_same(warehouse: Warehou
         assert again[table] == once[table]
     # Revised numbers of all windows are those that every late label has reached, and were never smaller revisions.
     assert {row[:9] for row in again["metrics"]} == {row[:9] for row in once["metrics"]}
+
+
+def too_large(message: PartialMessage) -> PartialMessage:
+    """As stage 1 sends it when Kafka would refuse it."""
+    return replace(message, sketches=[], whole=False)
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_messages_too_large_to_carry_their_sketches_change_nothing(warehouse: Warehouse, every: int) -> None:
+    steady = Process(warehouse)
+    for message in MESSAGES:
+        world.store(warehouse, [message])
+        steady.take(message)
+    once = rows(warehouse)
+    wipe(warehouse)
+    for table in ("partials", "checkpoints", "heads"):
+        warehouse.command(f"TRUNCATE TABLE {table}")
+    told = Process(warehouse)
+    for number, message in enumerate(MESSAGES):
+        world.store(warehouse, [message])
+        told.take(message if number % every else too_large(message))
+        if number % 4 == 0:
+            told.take(too_large(message))  # a repetition
+    assert rows(warehouse) == once
+    assert set(told.sent) == set(steady.sent)
 
 
 @pytest.mark.parametrize("dies_at", range(1, 8))

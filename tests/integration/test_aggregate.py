@@ -38,12 +38,13 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from app import reconcile
 from schemas.models import ModelRecord
-from schemas.partials import PartialMessage
+from schemas.partials import PartialMessage, Watermarks
 from schemas.settings import Settings
 from schemas.topics import TOPICS, TopicName
 from streams import aggregate
 from streams.aggregate.assign import CannotContinue
 from streams.aggregate.breaker import BreakerOpen
+from streams.aggregate.consumer import PRODUCER
 from warehouse.client import Warehouse
 from warehouse.migrate import migrate
 
@@ -248,6 +249,26 @@ def test_a_backlog_of_many_windows_fits_in_one_checkpoint(installation: Installa
     with running(installation):
         installation.wait(end)
     installation.check()
+
+
+def test_a_message_too_large_for_kafka_is_told_without_its_sketches(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A broker that refuses it after the decision would refuse it for ever.
+    monkeypatch.setattr("streams.aggregate.checkpoint.LARGEST_TOLD", 20_000)
+    monkeypatch.setitem(PRODUCER, "message.max.bytes", 30_000)
+    end = START + 60 * DAY
+    installation.send(events(1_000, seed=9, days=50))
+    installation.promise(end)
+    with running(installation):
+        installation.wait(end)
+    installation.check()
+    told = [msgspec.json.decode(m.value() or b"", type=PartialMessage) for m in installation.log("partials")]
+    untold = [partial for partial in told if not partial.whole]
+    assert untold
+    assert not any(partial.sketches for partial in untold)
+    newest = {partial.partition: partial for partial in told}
+    assert [newest[p].watermarks for p in range(PARTITIONS)] == [Watermarks(end, end)] * PARTITIONS
 
 
 def test_dead_letters_are_kept_whole_and_explained(installation: Installation) -> None:

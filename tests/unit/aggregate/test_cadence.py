@@ -10,6 +10,7 @@ from streams.aggregate.index import Index
 from streams.aggregate.models import Models
 from streams.aggregate.rows import Work
 from streams.aggregate.state import State
+from streams.notify.watch import stalled_after
 
 EVERY = 10.0
 END = START + DAY
@@ -50,6 +51,15 @@ class Member:
 
 
 EVERYWHERE = ((0, 0), (0, 1), (1, 0), (1, 1))
+
+
+@pytest.mark.parametrize("took", [0.1, 3.0, 10.0, 40.0])
+def test_who_rests_longest_in_a_backlog_is_not_taken_for_stalled(took: float) -> None:
+    every = 120.0
+    member = Member(backlog=True, every=every)
+    member.checkpointed(0.0, took)
+    rested = next(seconds for seconds in range(1_000) if member.due(took + seconds))
+    assert stalled_after(every) > 1_000 * 2 * (rested + took)
 
 
 def test_nothing_ends_until_the_last_watermark_has_passed() -> None:
