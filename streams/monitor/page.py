@@ -167,14 +167,22 @@ def _why_not(incident: Incident, scene: Scene) -> str:
     barred = requests.barred(scene.state, scene.generation, scene.at)
     if barred == "disabled":
         return "the model is trained elsewhere (spec.retraining.enabled is false)"
-    if not any(condition.kind == "labelled_loss" for condition in incident.conditions):
+    losses = [condition for condition in incident.conditions if condition.kind == "labelled_loss"]
+    if not losses:
         return "only the labelled loss asks for one"
+    losses = [condition for condition in losses if condition.key in scene.active] or losses
+    leads = scene.state.tested.version if scene.state.tested else scene.state.leading
+    versions = sorted({condition.version for condition in losses})
+    if leads not in versions:
+        named = ", ".join(versions)
+        return f"the labelled loss is of version {named}, which does not lead, and a training mends the one that does"
     if barred == "budget":
         return f"the {retraining.budget} that any {YEAR_DAYS} days allow are used up (spec.retraining.budget)"
     if barred == "cooldown":
         over = when(recent[-1].at + milliseconds(retraining.cooldown))
         return f"the last was asked for at {when(recent[-1].at)}, the next not before {over} (spec.retraining.cooldown)"
-    return "the labelled loss is no longer worse than usual"
+    unknown = any(condition.key in scene.unknown for condition in losses)
+    return f"the labelled loss is {'of too few rows to tell now' if unknown else 'no longer worse than usual'}"
 
 
 def _next(incident: Incident, scene: Scene) -> Iterator[str]:

@@ -50,6 +50,8 @@ def numbers(model: str, condition: Condition) -> str:
         metric = stored(condition)
     if condition.kind == "rule":
         view, metric = view_of(metric), metric.rpartition(".")[2]
+    if (view, metric) == ("feature", "volume"):
+        view, metric = "quality", "counted"
     where = [model, f"view = {_text(view)}", f"segment = {_text(condition.segment)}"]
     if (view, metric) == ("tested", "coverage"):
         return (
@@ -75,6 +77,7 @@ def rows(model: str, condition: Condition, generation: Generation) -> str:
     """SQL: predictions of the newest window that the condition held in; ``driftline trace`` takes their ids."""
     when = f"event_time >= {_instant(condition.last)} AND event_time < {_instant(condition.last + generation.width)}"
     version = f" AND version = {_text(condition.version)}" if condition.version else ""
+    when += _in(condition.segment, generation) if condition.segment else ""
     if condition.kind == "latency":
         return (
             f"SELECT prediction_id, event_time, latency_ms FROM predictions WHERE {model} AND {when}{version} "
@@ -101,6 +104,12 @@ def view_of(path: str) -> str:
 def shell(query: str) -> str:
     """``driftline sql "..."`` that a POSIX shell hands over unchanged."""
     return 'driftline sql "' + re.sub(r'([\\"$`])', r"\\\1", query) + '"'
+
+
+def _in(segment: str, generation: Generation) -> str:
+    """The rows of ``tag=value``; a tag may hold a "=" as well."""
+    tag = next((tag for tag in generation.spec.segments if segment.startswith(f"{tag}=")), segment.partition("=")[0])
+    return f" AND JSONExtractString(segments, {_text(tag)}) = {_text(segment.removeprefix(f'{tag}='))}"
 
 
 def _text(value: str) -> str:

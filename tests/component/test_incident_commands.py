@@ -12,7 +12,11 @@ from typer.testing import CliRunner, Result
 
 from app import incidents
 from app.cli import app
-from schemas.windows import to_ms
+from schemas.lifecycle import Incident
+from schemas.partials import PartialMessage
+from schemas.spec import AlertSpec, RetrainingSpec
+from schemas.tables import RAW_PREDICTIONS
+from schemas.windows import from_ms, to_ms
 from streams.monitor.core import ModelMonitor
 from streams.monitor.generations import Generations
 from streams.monitor.held import Held
@@ -32,13 +36,21 @@ def warehouse(clickhouse: Client, clickhouse_url: str, monkeypatch: pytest.Monke
     monkeypatch.setenv("DRIFTLINE_CLICKHOUSE_URL", clickhouse_url)
     monkeypatch.setenv("DRIFTLINE_DATABASE", str(clickhouse.database))
     monkeypatch.setenv("COLUMNS", "200")
-    generations, records = Generations.of([world.record()]), Records(found, 2)
-    monitor = ModelMonitor(world.NAMESPACE, world.MODEL, Held(2))
-    for message in world.in_turn(world.stream(11, faults=FAULTS)):
+    decide(found, Generations.of([world.record()]), world.stream(11, faults=FAULTS))
+    return found
+
+
+def decide(warehouse: Warehouse, generations: Generations, partitions: list[list[PartialMessage]]) -> Incident:
+    """Write what a monitor decides; the newest incident."""
+    monitor, records, newest = ModelMonitor(world.NAMESPACE, world.MODEL, Held(2)), Records(warehouse, 2), None
+    for message in world.in_turn(partitions):
         monitor.apply(message)
         while (start := monitor.due(generations)) is not None:
-            records.write([monitor.tick(start, generations)])
-    return found
+            tick = monitor.tick(start, generations)
+            records.write([tick])
+            newest = tick.report.incident or newest
+    assert newest is not None
+    return newest
 
 
 def driftline(*arguments: str) -> Result:
@@ -151,6 +163,47 @@ def test_what_an_incident_offers_to_look_further_can_be_pasted(warehouse: Wareho
         numbers = warehouse.rows(commands[1][2])
         assert any(value is not None for _, _, value, _, _ in numbers)
         warehouse.rows(commands[2][2])
+
+
+def offered(incident: Incident) -> list[str]:
+    """The two queries of a page: the numbers, and the rows."""
+    return [shlex.split(row)[2] for row in incident.text.splitlines() if row.startswith("  driftline sql")]
+
+
+@pytest.fixture
+def empty(clickhouse: Client) -> Warehouse:
+    """Tables alone."""
+    found = Warehouse(clickhouse, patience=30)
+    migrate(found)
+    return found
+
+
+def test_the_numbers_of_a_volume_are_what_was_counted(empty: Warehouse) -> None:
+    whole = world.calibrated()
+    generations = Generations.of([world.record(of=whole, retraining=RetrainingSpec(enabled=False))])
+    found = decide(empty, generations, world.stream(13, faults=world.Faults(silent=[12]), of=whole))
+    assert [condition.key for condition in found.conditions] == ["quality/volume"]
+    newest, before, *_ = [value for _, _, value, _, _ in empty.rows(offered(found)[0])]
+    assert (newest, before) == (0.0, 2 * world.ROWS)
+
+
+def test_the_rows_of_a_segment_are_its_own(empty: Warehouse) -> None:
+    rules = AlertSpec(rules=("quality.counted < 1000 [origin=JFK]",), labelled_loss=False)
+    found = decide(empty, Generations.of([world.record(alerts=rules)]), world.stream(1))
+    (condition,) = found.conditions
+    assert condition.segment == "origin=JFK"
+    at = from_ms(condition.last + 3_600_000)
+    given = {
+        "namespace": world.NAMESPACE, "model": world.MODEL, "version": "1", "partition": 0, "row": 0, "log_ts": at,
+        "event_time": at, "role": "champion", "prediction": "", "score": 0.5, "scores": "{}", "features": "{}",
+        "latency_ms": 1.0, "verdict": "counted", "generation": 1, "seq": 1, "ttl_days": 90,
+    }  # fmt: skip
+    rows = [
+        given | {"prediction_id": origin, "offset": offset, "segments": json.dumps({"origin": origin})}
+        for offset, origin in enumerate(["EWR", "JFK"])
+    ]
+    empty.insert(RAW_PREDICTIONS, [[row[name] for name in RAW_PREDICTIONS.columns] for row in rows])
+    assert [row[0] for row in empty.rows(offered(found)[1])] == ["JFK"]
 
 
 def test_an_action_that_is_written_twice_is_one(warehouse: Warehouse) -> None:

@@ -96,6 +96,24 @@ def test_the_summary_is_one_line_of_the_worst_and_how_many_more() -> None:
     assert "\n" not in found.summary
 
 
+def test_a_version_beside_the_one_that_leads_is_the_reason_that_nothing_is_trained() -> None:
+    """It predicts worse on every day: "no longer worse" would be said of a page that says the opposite."""
+    whole = world.calibrated()
+    spec: dict[str, Any] = {"alerts": AlertSpec(min_rows=50), "retraining": RetrainingSpec(schedule=None)}
+    generations = Generations.of([world.record(of=whole, **spec)])
+    monitor, texts = ModelMonitor(world.NAMESPACE, world.MODEL, Held(2)), []
+    faults = world.Faults(bad=range(10, 20), bad_of="2")
+    for message in world.in_turn(world.stream(20, faults=faults, of=whole, versions=("1", "2"), canary=8)):
+        monitor.apply(message)
+        while (start := monitor.due(generations)) is not None:
+            found = monitor.tick(start, generations).report.incident
+            texts += [found.text] if found else []
+    assert texts
+    assert all("version 2 predicts worse than usual" in text for text in texts)
+    why = "It asked for no retraining because of this: the labelled loss is of version 2, which does not lead"
+    assert all(why in text for text in texts)
+
+
 def test_of_very_many_conditions_the_first_are_told_and_the_others_can_be_listed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
