@@ -85,20 +85,16 @@ def weigh(held: Held, before: State, windows: Windows, *, pages: float, estimate
         beside=sorted(beside | {window.version for window in windows.others}),
         at=at,
     )
-    by_stream = {
-        promise.key: (of, promise)
-        for of in ((generation,) if tested is generation else (generation, tested))
-        for promise in promised(of, pages, estimate_error, newcomers)
-        if of is (tested if promise.watch.stream == "loss" else generation)
-    }
-    promises = [promise for _, promise in by_stream.values()]
+    promises = promised(generation, pages, estimate_error, newcomers, tested=tested)
+    by_stream = {promise.key: promise for promise in promises}
     stepped = watching.advance(before.watched, promises, seen)
     conditions = []
     for stream in stepped.active:
-        owner, promise = by_stream[stream]
+        promise = by_stream[stream]
         paged = stepped.watched[stream].paged
         key = _key(promise.watch, seen[stream].version)
         if paged is not None and not _said_of_all(promise.watch, key, stepped.watched, before):
+            owner = tested if promise.watch.stream == "loss" else generation
             furthest = _furthest(promise.watch, seen[stream])
             conditions.append(_condition(held, Alarm(owner, promise.watch, paged, seen[stream], furthest, pages)))
     # An incident that waited for whom nobody sees any more would stay open for ever, and swallow what pages later.
@@ -112,7 +108,7 @@ def weigh(held: Held, before: State, windows: Windows, *, pages: float, estimate
             frozenset(
                 _key(promise.watch, stepped.watched[stream].version)
                 for stream in stepped.unknown
-                if ((promise := by_stream[stream][1]).watch.segment, promise.beside) not in gone
+                if ((promise := by_stream[stream]).watch.segment, promise.beside) not in gone
             ),
         ),
         streams=stepped.streams,

@@ -105,11 +105,21 @@ def matured(
     for segment in sorted(watches.keys() - {ALL}):
         pairs = by_version(held.merged(window.window_start, "matured"), segment).get(window.version)
         loss = tasks.metrics(generation.spec, pairs)[generation.loss] if pairs is not None else None
-        if pairs is not None and loss is not None:
+        if pairs is not None and loss is not None and _as_quick(generation, watches, segment, pairs.n, window.n):
             seen = Observed(window.window_start, window.version, loss, pairs.n)
             if _tells(watches[segment], generation, seen):
                 found[named("loss", segment)] = seen
     return found
+
+
+def _as_quick(generation: Generation, watches: Mapping[str, Watch], segment: str, n: int, of_all: int) -> bool:
+    """Whether the labels of a segment have come as those of all rows have.
+
+    Stage 1 counts no rows by segment for as long as labels take to be mature, so it is held against the segment's usual
+    share of the labelled rows. Below ``alerts.min_coverage`` of that, what has come would be judged by its quick part.
+    """
+    usual = watches[segment].rows / watches[ALL].rows if ALL in watches and watches[ALL].rows else 0.0
+    return n >= generation.spec.alerts.min_coverage * usual * of_all
 
 
 def _answers(held: Held, generation: Generation, window: int, version: str) -> Iterator[tuple[str, Observed]]:

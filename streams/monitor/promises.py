@@ -54,35 +54,47 @@ def promised(
     pages: float,
     estimate_error: float | None = None,
     newcomers: Iterable[Newcomer] = (),
+    *,
+    tested: Generation | None = None,
 ) -> list[Promise]:
-    """Every stream of a generation; nothing without a reference, or with one of an older driftline.
+    """Every stream that a tick watches; nothing without a reference, or with one of an older driftline.
 
     Args:
         generation: whose reference watches.
         pages: false pages in 30 days that the model may have, >= 0.
         estimate_error: calibration error of the scores on matured labels; None: not known.
         newcomers: segments and versions with a place in the reserve; a segment without one cannot page yet.
+        tested: generation of the window whose labels are mature, which watches the labelled loss; None: the same.
     """
-    weights, seated = _weights(generation, estimate_error), list(newcomers)
+    of_loss, seated = tested or generation, list(newcomers)
+    weights = _weights(generation, estimate_error)
+    in_force = [
+        _InForce(generation, *one) for one in generation.watches if one[1].stream != "loss" or of_loss is generation
+    ]
+    if of_loss is not generation:
+        # What is watched of a segment or version shares one place, whichever generation it is of.
+        weights.pop("loss", None)
+        weights |= {stream: w for stream, w in _weights(of_loss, estimate_error).items() if stream == "loss"}
+        in_force += [_InForce(of_loss, *one) for one in of_loss.watches if one[1].stream == "loss"]
     streams: dict[str, list[str]] = {}
-    for _, watched in generation.watches:
-        streams.setdefault(watched.segment, []).append(watched.stream)
+    for one in in_force:
+        streams.setdefault(one.watch.segment, []).append(one.watch.stream)
     parts = {
         one.segment: budget.of_newcomer(one.place, streams.get(one.segment, ()), weights)
         for one in seated
         if one.segment != ALL
     }
     promises = []
-    for name, watched in generation.watches:
+    for owner, name, watched in in_force:
         stream, segment = watched.stream, watched.segment
         if stream == "estimate" and stream not in weights:
             reason = f"{MISCALIBRATED} (calibration error {estimate_error:.3f}): the labelled loss has its weight"
             promises.append(Promise(name, watched, float("inf"), "not enough data", reason))
         elif stream in weights and segment == ALL:
-            promises.append(_promise(name, watched, weights[stream], generation, pages))
+            promises.append(_promise(name, watched, weights[stream], owner, pages))
         elif stream in weights:
-            promises.append(_promise(name, watched, parts.get(segment, {}).get(stream), generation, pages))
-    return [*promises, *_beside(generation, pages, weights, seated)]
+            promises.append(_promise(name, watched, parts.get(segment, {}).get(stream), owner, pages))
+    return [*promises, *_beside(in_force, pages, weights, seated)]
 
 
 def worst(promises: Iterable[Promise]) -> Claim:
@@ -91,13 +103,24 @@ def worst(promises: Iterable[Promise]) -> Claim:
     return next((claim for claim in WORST_FIRST if claim in found), "not enough data")
 
 
-def _beside(generation: Generation, pages: float, weights: Weights, newcomers: Iterable[Newcomer]) -> Iterator[Promise]:
+class _InForce(NamedTuple):
+    """A calibration that a tick goes by, and the generation whose it is."""
+
+    owner: Generation
+    name: str
+    watch: Watch
+
+
+def _beside(
+    in_force: Iterable[_InForce], pages: float, weights: Weights, newcomers: Iterable[Newcomer]
+) -> Iterator[Promise]:
     """Streams of the versions that are live beside the one that leads."""
-    known = {w.stream: (name, w) for name, w in generation.watches if w.stream in OF_A_VERSION and w.segment == ALL}
+    known = {one.watch.stream: one for one in in_force if one.watch.stream in OF_A_VERSION and one.watch.segment == ALL}
     for one in newcomers:
         if one.version:
             for stream, weight in budget.of_newcomer(one.place, known, weights).items():
-                yield _promise(*known[stream], weight, generation, pages)._replace(beside=one.version)
+                owner, name, watched = known[stream]
+                yield _promise(name, watched, weight, owner, pages)._replace(beside=one.version)
 
 
 def _promise(name: str, watched: Watch, weight: float | None, generation: Generation, pages: float) -> Promise:

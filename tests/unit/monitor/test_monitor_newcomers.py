@@ -10,17 +10,18 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from detectors import budget
+from detectors.budget import Budget
 from schemas.ids import canonical_json
 from schemas.lifecycle import Incident, Report, StreamReport
 from schemas.models import Reference, Watch
 from schemas.spec import AlertSpec, RetrainingSpec
 from streams.monitor import state as states
 from streams.monitor.core import ModelMonitor
-from streams.monitor.generations import Generations
+from streams.monitor.generations import Generation, Generations
 from streams.monitor.held import Held
 from streams.monitor.newcomers import AWAY, GONE, away, seated
 from streams.monitor.observing import LEAST_SHARE, Observed, leading
-from streams.monitor.promises import NOT_SEEN
+from streams.monitor.promises import NOT_SEEN, promised
 from streams.monitor.state import Newcomer, State, named
 
 DAYS = 30
@@ -208,6 +209,28 @@ def test_what_goes_on_in_a_segment_alone_keeps_the_incident_open_and_is_told() -
     assert [state for _, state, _ in found] == ["open", "open"]
     assert [keys for _, _, keys in found] == [["labelled_loss/1"], ["labelled_loss/1", f"labelled_loss/1 [{JFK}]"]]
     assert found[1][0] > 16
+
+
+def test_a_place_is_shared_once_while_two_generations_are_in_force() -> None:
+    """Labels mature by the calibrations of before, and the rest is watched by the newest."""
+    before = Generation.of(world.record(1, of=replace(WHOLE, watched=[LOSS, OF_JFK])))
+    watched = [LOSS, replace(LOSS, stream="latency"), TEMP, replace(TEMP, segment=JFK)]
+    newest = Generation.of(world.record(2, of=replace(WHOLE, watched=watched)))
+    places = [Newcomer(JFK, "", 1, 0), Newcomer("", "2", 2, 1)]
+    found = promised(newest, 1.0, newcomers=places, tested=before)
+    assert {promise.key for promise in found} == {
+        *("loss", "latency", "feature.temp"),
+        *(named("loss", JFK), named("feature.temp", JFK)),
+        *(named("loss", version="2"), named("latency", version="2")),
+    }
+    spent = {promise.key: Budget.of_width(1.0, world.DAY).threshold / promise.threshold for promise in found}
+    of_jfk, of_2 = (sum(w for key, w in spent.items() if who in key) for who in (JFK, '"2"'))
+    assert of_jfk == pytest.approx(budget.reserved(1))
+    assert of_2 == pytest.approx(budget.reserved(2))
+    assert sum(spent.values()) <= 1
+    assert {promise.calibration for promise in found if promise.watch.stream == "loss"} == {
+        n for n, _ in before.watches
+    }
 
 
 def test_a_state_that_goes_through_json_after_every_tick_gives_the_same_places() -> None:

@@ -1,11 +1,14 @@
 """One tick's observations of a stream: what another version does to what was gathered."""
 
 import monitor_world as world
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from detectors.sketch import group_performance
 from schemas.lifecycle import Claim, PerformanceWindow, StreamReport
 from schemas.models import Watch
+from schemas.partials import SketchRow
 from schemas.spec import AlertSpec
 from streams.monitor.alarm_words import Alarm, Furthest
 from streams.monitor.alarm_words import worse as told_worse
@@ -13,7 +16,7 @@ from streams.monitor.generations import Generation
 from streams.monitor.held import Held
 from streams.monitor.observing import Observed, matured
 from streams.monitor.promises import Promise
-from streams.monitor.state import Watched
+from streams.monitor.state import Watched, named
 from streams.monitor.watching import MOST_CHANGES, advance
 from streams.monitor.words import Measure
 
@@ -65,6 +68,33 @@ def test_a_window_with_the_labels_that_a_test_asks_for_is_an_observation(labels:
         metrics={}, low=0.1, high=0.5, verdict="outside" if labels >= 30 else "insufficient",
     )  # fmt: skip
     assert matured(Held(2), generation, window) == ({"loss": Observed(1, "1", 0.9, labels)} if told else {})
+
+
+@pytest.mark.parametrize(
+    ("labels", "of_all", "told"),
+    [(80, 160, True), (41, 160, True), (39, 160, False), (39, 120, True)],
+)
+def test_a_segment_whose_labels_come_later_than_the_others_is_not_judged_by_its_quick_part(
+    labels: int, of_all: int, told: bool
+) -> None:
+    """It usually has half of the labelled rows: below half of that (``min_coverage``) it is a biased part."""
+    segment = "origin=JFK"
+    watched = [replace(LOSS, rows=160.0), replace(LOSS, rows=80.0, segment=segment)]
+    reference = replace(world.calibrated(), watched=watched)
+    generation = Generation.of(world.record(of=reference, alerts=AlertSpec(min_rows=30, min_coverage=0.5)))
+    truth, zeros = np.arange(labels) % 2, np.zeros(labels, int)
+    (pairs,) = group_performance(np.full(labels, 0.4), truth, zeros, 1)
+    held = Held(1)
+    row = SketchRow(
+        1, "matured", "1", segment, 1, "", pairs.n, 0, 0, list(pairs.sums), pairs.minimum, pairs.maximum,
+        list(pairs.counts),
+    )  # fmt: skip
+    held.put([(0, 1, row)])
+    window = PerformanceWindow(
+        version="1", window_start=1, n=of_all, predictions=of_all, coverage=1.0, metric="log_loss", loss=0.9,
+        metrics={}, low=0.1, high=0.5, verdict="outside",
+    )  # fmt: skip
+    assert (named("loss", segment) in matured(held, generation, window)) == told
 
 
 @pytest.mark.parametrize(
