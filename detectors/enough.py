@@ -30,11 +30,22 @@ def uncalibrated(spec: ModelSpec, reference: Reference) -> list[str]:
     """That nothing of a model can page by evidence, why, and what to do; nothing where something can."""
     if not reference.watched or any(watch.scales for watch in reference.watched):
         return []
-    return [
-        f"not enough data: {reference.watched[0].insufficient}, so {_EVIDENCE}. A reference that was collected is "
-        f"made anew by itself, of its first {iso(to_calibrate(spec))}, when their labels are mature and nothing is "
-        f"wrong; else give it a longer one: driftline reference build"
-    ]
+    length = to_calibrate(spec)
+    what = "Give it a longer one: driftline reference build"
+    if spec.retraining.enabled or reference.end - reference.start >= milliseconds(length):
+        pass  # The first training made it, or it is as long as one that is collected ever gets.
+    elif length + spec.windows.label_maturity > spec.raw.ttl:
+        what += (
+            f". It is not made anew by itself: the labels of its first {iso(length)} are mature after "
+            f"{iso(length + spec.windows.label_maturity)}, and raw rows are kept for {iso(spec.raw.ttl)} (raw.ttl)"
+        )
+    else:
+        what = (
+            f"If it was collected, it is made anew by itself, once, of its first {iso(length)}, when their labels are "
+            f"mature and nothing is wrong, while raw rows are kept (raw.ttl, {iso(spec.raw.ttl)}); else give it a "
+            f"longer one: driftline reference build"
+        )
+    return [f"not enough data: {reference.watched[0].insufficient}, so {_EVIDENCE}. {what}"]
 
 
 def not_judged(spec: ModelSpec, reference: Reference) -> list[str]:

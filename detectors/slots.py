@@ -26,21 +26,26 @@ MOST_BINS = 64
 
 _WEEK_MS = 7 * 86_400_000
 _SUNDAY = 6
+_NONE = timedelta(0)
 
 
-def slot_of(instant: int, zone: ZoneInfo, holidays: Collection[date] = (), *, standard: bool = False) -> int:
+def slot_of(instant: int, zone: ZoneInfo, holidays: Collection[date] = (), *, fixed: bool = False) -> int:
     """Slot of an instant in milliseconds since the epoch: 24 * weekday + hour, Monday 0:00 is 0, in [0, 168).
 
     Args:
         instant: start of a window.
         zone: of the model.
         holidays: days of that zone that count as Sundays.
-        standard: leave daylight saving out. Windows of more than an hour lie on a grid of UTC and would move to hours
-            that a reference has never or seldom seen, when the clocks change; they go on in the slots that they had.
+        fixed: tell summer time all year. Windows of more than an hour lie on a grid of UTC and would move to hours that
+            a reference has never or seldom seen, when the clocks change; they go on in the slots that they had. It is
+            summer time since a day from local midnight of either half of the year then begins on its own date: by
+            winter time one of summer begins at 23:00 of the day before.
     """
-    local = datetime.fromtimestamp(instant / 1000, UTC).astimezone(zone)
-    if standard:
-        local -= local.dst() or timedelta(0)
+    utc = datetime.fromtimestamp(instant / 1000, UTC)
+    local = utc.astimezone(zone)
+    if fixed:
+        # South of the equator summer time is in January.
+        local = utc + max(datetime(local.year, month, 1, tzinfo=zone).utcoffset() or _NONE for month in (1, 7))
     weekday = _SUNDAY if local.date() in holidays else local.weekday()
     return 24 * weekday + local.hour
 

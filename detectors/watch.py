@@ -159,7 +159,7 @@ def _expected(watch: Watch, window_start: int) -> Sequence[float]:
     if watch.slots is None:
         return watch.shares
     holidays, zone = _dates(tuple(watch.slots.holidays)), ZoneInfo(watch.slots.timezone)
-    return watch.slots.shares[slot_of(window_start, zone, holidays, standard=watch.slots.standard)]
+    return watch.slots.shares[slot_of(window_start, zone, holidays, fixed=watch.slots.fixed)]
 
 
 @lru_cache(maxsize=64)

@@ -31,27 +31,27 @@ class Windows:
         calendar: of the windows, in time order.
         timezone: IANA name of the zone of seasonal slots.
         holidays: ISO dates that count as Sundays.
-        standard: slots are told in the zone's standard time, see :func:`detectors.slots.slot_of`.
+        fixed: slots are told by a clock that never changes, see :func:`detectors.slots.slot_of`.
     """
 
     calendar: stream.Calendar
     timezone: str
     holidays: tuple[str, ...]
-    standard: bool
+    fixed: bool
 
     @classmethod
     def of(cls, starts: Ints, grid: Grid, timezone: str = "UTC", holidays: Sequence[date] = ()) -> "Windows":
         """Windows of a grid that start at these instants (ms, ascending); a day begins at the grid's offset, UTC."""
-        zone, free, standard = ZoneInfo(timezone), frozenset(holidays), grid.width > _HOUR
+        zone, free, fixed = ZoneInfo(timezone), frozenset(holidays), grid.width > _HOUR
         return cls(
             stream.Calendar(
                 days=(starts - grid.offset) // _DAY,
-                slots=np.array([slot_of(int(start), zone, free, standard=standard) for start in starts], np.int64),
+                slots=np.array([slot_of(int(start), zone, free, fixed=fixed) for start in starts], np.int64),
                 weeks=np.array([week_of(int(start)) for start in starts], np.int64),
             ),
             timezone,
             tuple(day.isoformat() for day in sorted(free)),
-            standard,
+            fixed,
         )
 
     @property
@@ -173,7 +173,7 @@ def _scales(names: Sequence[str], scales: Sequence[calibration.Scale]) -> list[S
 
 def _slots(expected: Floats, windows: Windows) -> Slots:
     shares = [_rounded(row) for row in expected]
-    return Slots(windows.timezone, list(windows.holidays), shares, windows.standard)
+    return Slots(windows.timezone, list(windows.holidays), shares, windows.fixed)
 
 
 def _rounded(shares: Floats) -> list[float]:

@@ -78,13 +78,13 @@ class Slots(Struct, frozen=True):
         timezone: IANA name of the zone that hours and weekdays are told in.
         holidays: ISO dates that count as Sundays.
         shares: expected share of each bin, rounded to 1e-6: 168 rows from Monday 0:00 on.
-        standard: hours are of the zone's standard time: windows are wider than an hour.
+        fixed: hours are told by a clock that never changes, since windows are wider than an hour.
     """
 
     timezone: str
     holidays: list[str]
     shares: list[list[float]]
-    standard: bool = False
+    fixed: bool = False
 
 
 class Watch(Struct, frozen=True):

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from detectors.bands import leave_one_out_band
-from detectors.enough import foreseen, not_judged
+from detectors.enough import foreseen, not_judged, uncalibrated
 from detectors.quality import check_rate
 from detectors.reference import profile_number
 from detectors.verdict import Insufficient
-from schemas.models import Reference
+from schemas.models import Reference, Watch
 from schemas.spec import ModelSpec
 
 
@@ -88,3 +89,27 @@ def test_what_a_document_and_its_traffic_foretell(parts: dict[str, Any], rows: f
     found = foreseen(spec(**parts), rows)
     assert len(found) == len(said)
     assert all(part in gap for part, gap in zip(said, found, strict=True))
+
+
+LONG: dict[str, Any] = {"windows": {"label_maturity": "P20D"}}
+
+
+@pytest.mark.parametrize(
+    ("days", "parts", "said"),
+    [
+        (7, {}, "is made anew by itself, once, of its first P28D"),
+        (7, LONG | {"reference": {"collect": "P70D"}}, "is made anew by itself, once, of its first P70D"),
+        (7, LONG | {"reference": {"collect": "P71D"}}, "is not made anew by itself: the labels of its first P71D are"),
+        (28, {}, ""),  # it has been tried
+        (7, {"retraining": {"enabled": True}}, ""),
+    ],
+)
+def test_a_reference_is_made_anew_by_itself_only_where_that_can_be(days: int, parts: dict[str, Any], said: str) -> None:
+    """Raw rows are kept for 90 days."""
+    few = [Watch("loss", "change", insufficient="few")]
+    of_days = replace(reference([200] * days, []), start=0, end=days * 86_400_000, watched=few)
+    (gap,) = uncalibrated(spec(**parts), of_days)
+    assert gap.startswith("not enough data: few, so nothing pages by evidence")
+    assert "driftline reference build" in gap
+    assert said in gap
+    assert ("anew" in gap) is bool(said)

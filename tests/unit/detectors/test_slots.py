@@ -107,3 +107,21 @@ def test_the_nearest_slot_may_be_of_the_day_beside() -> None:
     slots, weeks = [24 * weekday for weekday in range(7)] * 8, [week for week in range(8) for _ in range(7)]
     reference = Slots(np.eye(7)[np.array(slots) // 24], slots, weeks)
     assert reference.expected([6 * 24 + 23, 23]).argmax(axis=1).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("zone", "offset"),
+    [("Europe/Berlin", 22), ("Europe/Berlin", 23), ("America/New_York", 4), ("Australia/Sydney", 13)],
+)
+@pytest.mark.parametrize("holiday", [date(2026, 5, 26), date(2026, 12, 24)])
+def test_a_day_from_local_midnight_of_either_half_of_the_year_is_of_its_own_date(
+    zone: str, offset: int, holiday: date
+) -> None:
+    """A Tuesday and a Thursday: Sunday's slot in the window that holds that noon, their own weekday's around it."""
+    noon = datetime(holiday.year, holiday.month, holiday.day, 12, tzinfo=ZoneInfo(zone))
+    start = Grid(24 * 3_600_000, offset * 3_600_000).start(int(noon.timestamp() * 1000))
+    around = [start + day * 86_400_000 for day in (-1, 0, 1)]
+    found = [slot_of(begins, ZoneInfo(zone), {holiday}, fixed=True) for begins in around]
+    weekday = holiday.weekday()
+    assert [slot // 24 for slot in found] == [weekday - 1, 6, weekday + 1]
+    assert len({slot % 24 for slot in found}) == 1

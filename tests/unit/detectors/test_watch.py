@@ -65,16 +65,16 @@ def test_a_season_is_looked_up_in_its_own_zone_and_on_holidays() -> None:
     assert watch.distances(seasonal, [0, 9], MONDAY + 7 * 24 * HOUR).min() == 1  # like a Sunday
 
 
-def test_wide_windows_are_looked_up_in_standard_time() -> None:
+def test_wide_windows_are_looked_up_in_summer_time() -> None:
     by_slot = [[1.0, 0.0]] * 168
-    by_slot[1] = [0.0, 1.0]  # Monday, 1:00
-    july = 1_783_296_000_000  # Monday 2026-07-06, 0:00 UTC: 2:00 in Berlin, 1:00 in its standard time
+    by_slot[2] = [0.0, 1.0]  # Monday, 2:00
+    january = 1_767_571_200_000  # Monday 2026-01-05, 0:00 UTC: 1:00 in Berlin, 2:00 in its summer time
     of_days, of_hours = (
         Watch("feature.c", "categories", slots=Slots("Europe/Berlin", [], by_slot, wide), scales=NUMBER.scales)
         for wide in (True, False)
     )
-    assert watch.distances(of_days, [0, 9], july).max() == 0
-    assert watch.distances(of_hours, [0, 9], july).min() == 1
+    assert watch.distances(of_days, [0, 9], january).max() == 0
+    assert watch.distances(of_hours, [0, 9], january).min() == 1
 
 
 def test_what_it_says_survives_json() -> None:
