@@ -68,7 +68,7 @@ class Cadence:
             if waited and now - self._last >= min(pause, _LONGEST_PAUSE_SECONDS):
                 return True
         letters = len(work.dead) + len(work.astray)
-        full = letters >= _PENDING_LETTERS or work.buried >= _PENDING_LETTER_BYTES
+        full = letters >= _PENDING_LETTERS or work.buried >= _PENDING_LETTER_BYTES or work.extent.fullness() >= 1
         return full or now - self._last >= max(self._every, min(pause, _LONGEST_REST * self._every))
 
 

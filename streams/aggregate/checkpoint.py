@@ -182,6 +182,7 @@ def checkpoint(states: Mapping[int, State], work: Work, models: Models, consumer
     work.dead.clear()
     work.astray.clear()
     work.buried = 0
+    work.extent.clear()
     for state, redo in zip(dirty, redos, strict=True):
         state.committed(redo.seq, KEPT_WINDOWS)
 

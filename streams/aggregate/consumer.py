@@ -17,6 +17,7 @@ from streams.aggregate.books import Books
 from streams.aggregate.breaker import Breaker
 from streams.aggregate.cadence import Cadence
 from streams.aggregate.checkpoint import CommitRefused, Outputs, checkpoint, settle
+from streams.aggregate.extent import Portion
 from streams.aggregate.fast import INSTALLED
 from streams.aggregate.given import Given
 from streams.aggregate.idle import Watch, adopt, targets
@@ -98,6 +99,7 @@ class Member:
         self._settled = self._given_back = now()
         self._cadence = Cadence(settings.checkpoint_seconds, self._settled)
         self._watch = Watch(settings.idle_after_seconds, self._settled)
+        self._portion = Portion(_LARGE_BATCH)
         self._consumer = Consumer(
             settings.counting(
                 **{
@@ -153,7 +155,8 @@ class Member:
         # Before anything that can take long: a turn that stalls must not take its own silence for the logs'.
         began = self._now()
         large = self._judge.looked_up >= _BATCH // 2
-        messages = self._consumer.consume(_LARGE_BATCH if large else _BATCH, _POLL_SECONDS)
+        most = self._portion.messages(_LARGE_BATCH if large else _BATCH)
+        messages = self._consumer.consume(most, _POLL_SECONDS)
         if self._failure is not None:
             raise self._failure
         if self._assigned is not None:
@@ -272,12 +275,14 @@ class Member:
         # A generation that was published before an event was sent must be known before the event is counted.
         self._reader.read()
         self._forget_deleted()
-        work, astray = self._work, len(self._work.astray)
+        work, astray, full = self._work, len(self._work.astray), self._work.extent.fullness()
         for rows, dead in self._judge.judge(batches, self._states, work, self._now()):
             progress = int((rows.kind == PROGRESS).sum())
             self._breaker.count(rows.topic, len(rows) - progress, dead)
             self._books.count(rows, dead)
             work.buried += sum(len(letter.record.value or b"") for letter in dead)
+        if any(batch.topic == "predictions" for batch in batches):
+            self._portion.filled(work.extent.fullness() - full)
         work.buried += sum(len(item.record.value or b"") for item in work.astray[astray:])
         work.size += sum(batch.size for batch in batches)
 

@@ -10,7 +10,7 @@ from streams.aggregate.index import prefetch
 from streams.aggregate.keys import Keys
 from streams.aggregate.models import Models
 from streams.aggregate.read import Reader
-from streams.aggregate.rows import OutcomeRows, PredictionRows, Rows, Work
+from streams.aggregate.rows import EVENT, OutcomeRows, PredictionRows, Rows, Work
 from streams.aggregate.state import State
 from warehouse.client import Warehouse
 
@@ -56,6 +56,9 @@ class Judge:
             dead = len(work.dead)
             rows = self._reader.read(batch, work)
             found.append((rows, work.dead[dead:]))
+            if isinstance(rows, PredictionRows):
+                at = rows.kind == EVENT
+                work.extent.add(rows.partition[at], rows.generation[at], rows.window[at], self._models.everything)
             for partition, first, end in batch.spans():
                 if isinstance(rows, PredictionRows):
                     predictions[partition] = rows.part(first, end)

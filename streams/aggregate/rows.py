@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from schemas.events import SourceTopic
 from streams.aggregate.decode import Dead, Record
+from streams.aggregate.extent import Extent
 from streams.aggregate.keys import Keys
 from streams.aggregate.layout import Layout
 from streams.aggregate.tasks import Probabilities
@@ -172,6 +173,7 @@ class Work:
     Attributes:
         size: bytes of the records that predictions and outcomes were made of; what is kept of them is less.
         buried: bytes of the records that are dead or astray, which are kept whole.
+        extent: windows that predictions were counted in since the last checkpoint.
     """
 
     predictions: list[PredictionRows] = field(default_factory=list)
@@ -181,6 +183,7 @@ class Work:
     astray: list[Astray] = field(default_factory=list)
     size: int = 0
     buried: int = 0
+    extent: Extent = field(default_factory=Extent)
 
     def waiting(self) -> int:
         """Records whose raw rows and counts are in memory only."""

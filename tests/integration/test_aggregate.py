@@ -251,6 +251,24 @@ def test_a_backlog_of_many_windows_fits_in_one_checkpoint(installation: Installa
     installation.check()
 
 
+def test_a_backlog_of_many_windows_is_several_checkpoints(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.aggregate.extent._SKETCHES", 500)
+    monkeypatch.setattr("streams.aggregate.extent._FEWEST", 50)
+    end = START + 500 * DAY
+    installation.send(events(1_500, seed=10, days=400))
+    installation.promise(end)
+    with running(installation, checkpoint_seconds=60.0):
+        installation.wait(end)
+    installation.check()
+    told = [msgspec.json.decode(m.value() or b"", type=PartialMessage) for m in installation.log("partials")]
+    # Outcomes that were read before their predictions touch many windows, with a tally each.
+    windows = [len({s.window_start for s in partial.sketches if s.view == "feature"}) for partial in told]
+    assert len(told) > 2 * PARTITIONS
+    assert max(windows) < 150
+
+
 def test_a_message_too_large_for_kafka_is_told_without_its_sketches(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
