@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 from msgspec.structs import replace
 
 from schemas.lifecycle import Incident
-from schemas.partials import PartialMessage
+from schemas.partials import PartialMessage, SketchRow
 from schemas.tables import PARTIALS
 from schemas.topics import TopicName
 from streams.monitor.core import Tick
@@ -145,6 +145,23 @@ def test_messages_too_large_to_carry_their_sketches_change_nothing(warehouse: Wa
             told.take(too_large(message))  # a repetition
     assert rows(warehouse) == once
     assert set(told.sent) == set(steady.sent)
+
+
+def test_a_window_that_was_let_go_is_revised_after_a_message_too_large(warehouse: Warehouse) -> None:
+    first = min(row.window_start for row in MESSAGES[0].sketches)
+    late = SketchRow(1, "tally", "", "", first, "predictions.late", 5, 0, 0, [], None, None, [])
+    messages = [*MESSAGES[:-3], replace(MESSAGES[-3], sketches=[*MESSAGES[-3].sketches, late]), *MESSAGES[-2:]]
+    found = []
+    for send in (lambda message: message, too_large):
+        told = Process(warehouse)
+        for message in messages:
+            world.store(warehouse, [message])
+            told.take(send(message) if message is messages[-3] else message)
+        found.append(rows(warehouse))
+        wipe(warehouse)
+        for table in ("partials", "checkpoints", "heads"):
+            warehouse.command(f"TRUNCATE TABLE {table}")
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("dies_at", range(1, 8))
