@@ -12,8 +12,8 @@ _SKETCHES, _ALL_SKETCHES = 100_000, 1_000_000
 _WINDOWS = 8
 """Of fewer windows, on average, a checkpoint is never full: they would be written again and again while they grow."""
 
-_FEWEST, _GROWTH = 1_000, 4
-"""Messages that are consumed at first, and how much more or fewer next; never below a tenth of it."""
+_FIRST, _FEWEST, _GROWTH = 10_000, 100, 4
+"""Messages that are consumed at first and at least, and how much more or fewer next."""
 
 
 class Extent:
@@ -64,7 +64,7 @@ class Portion:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._messages = _FEWEST
+        self._messages = _FIRST
 
     def messages(self, most: int) -> int:
         """How many now, of ``most`` that are wanted."""
@@ -73,7 +73,7 @@ class Portion:
     def filled(self, share: float) -> None:
         """The last ones filled so large a share of a checkpoint."""
         if share > 1 / 2:
-            self._messages = max(_FEWEST // 10, self._messages // _GROWTH)
+            self._messages = max(_FEWEST, self._messages // _GROWTH)
         elif share < 1 / (2 * _GROWTH):
             self._messages = min(self._messages * _GROWTH, self._most)
 

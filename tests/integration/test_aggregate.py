@@ -255,7 +255,8 @@ def test_a_backlog_of_many_windows_is_several_checkpoints(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streams.aggregate.extent._SKETCHES", 500)
-    monkeypatch.setattr("streams.aggregate.extent._FEWEST", 50)
+    monkeypatch.setattr("streams.aggregate.extent._FIRST", 50)
+    monkeypatch.setattr("streams.aggregate.extent._FEWEST", 5)
     end = START + 500 * DAY
     installation.send(events(1_500, seed=10, days=400))
     installation.promise(end)

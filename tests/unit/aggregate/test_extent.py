@@ -42,9 +42,9 @@ def test_a_few_windows_never_fill_it() -> None:
 def test_what_is_taken_at_once_falls_with_what_it_fills_and_comes_back() -> None:
     portion = Portion(200_000)
     taken = []
-    for share in (0.0, 0.0, 0.3, 5.0, 5.0, 5.0, 5.0, 5.0, 0.3, *[0.0] * 9):
+    for share in (0.0, 0.3, 5.0, 5.0, 5.0, 5.0, 5.0, 0.3, *[0.0] * 9):
         taken.append(portion.messages(50_000))
         portion.filled(share)
-    assert taken[:9] == [1_000, 4_000, 16_000, 16_000, 4_000, 1_000, 250, 100, 100]
+    assert taken[:8] == [10_000, 40_000, 40_000, 10_000, 2_500, 625, 156, 100]
     assert taken[-1] == 50_000
     assert portion.messages(200_000) == 200_000
