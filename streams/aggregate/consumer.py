@@ -59,6 +59,9 @@ _AWAY_SECONDS = 0.5
 
 _REJOIN_SECONDS = 0.5
 
+_JOIN_SECONDS = 60.0
+"""A group takes as long as its slowest member's checkpoint; after this the client is taken to be stuck in joining."""
+
 # A message carries a whole checkpoint of a model: megabytes of counts, mostly zeros, when a backlog of many windows is
 # read. Kafka's limit is on the compressed size; gzip is what every client can read without another library.
 # Its lowest level takes a quarter of the time, and a window's report waits for it.
@@ -95,6 +98,8 @@ class Member:
         self._work = Work()
         self._assigned: list[int] | None = None
         self._retry_at = 0.0
+        self._waits_since: float | None = None
+        self._wait()
         self._failure: BaseException | None = None
         self._settled = self._given_back = now()
         self._cadence = Cadence(settings.checkpoint_seconds, self._settled)
@@ -159,6 +164,10 @@ class Member:
         messages = self._consumer.consume(most, _POLL_SECONDS)
         if self._failure is not None:
             raise self._failure
+        if self._waits_since is not None and self._now() - self._waits_since > _JOIN_SECONDS:
+            # Seen when the only broker died in the moment of joining: the client went on waiting.
+            text = f"the group has not said in {_JOIN_SECONDS:g} s what this member reads"
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, text))
         if self._assigned is not None:
             if self._now() >= self._retry_at:
                 self._start(self._assigned)
@@ -191,17 +200,23 @@ class Member:
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._hand_over(lost=False)
         self._given.add(partitions)
-        self._assigned = self._given.whole()
+        self._assigned, self._waits_since = self._given.whole(), None
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._hand_over(lost=True)
         self._given.remove(partitions)
         self._assigned = self._given.whole() or None
+        self._wait()
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         log.warning("aggregate.lost", partitions=sorted(self._states))
         self._drop()
         self._given.remove(partitions)
+        self._wait()
+
+    def _wait(self) -> None:
+        """For the group to say what is this member's, be it nothing; KIP-848's says nothing when it is nothing."""
+        self._waits_since = self._now() if self._settings.group_protocol == "classic" else None
 
     def _hand_over(self, *, lost: bool) -> None:
         """Checkpoint, and put everything down."""

@@ -71,7 +71,7 @@ class Loop:
         index = Index(self.models, 10, (0, 0))
         self.state = State(0, "me", 1, [0, 0], {KEY: [START, START]}, index, set(), 0.0)
         self.state.at_end = [True, True]
-        self.member._states = {0: self.state}
+        self.member._states, self.member._waits_since = {0: self.state}, None
 
     def checkpoint(self, states: dict[int, State], *_: object) -> None:
         for state in states.values():
