@@ -68,13 +68,11 @@ class Watermarks(Struct, frozen=True):
     outcomes: int
 
 
-class PartialMessage(Struct, frozen=True, omit_defaults=True):
-    """One message on the ``partials`` topic: all that checkpoint ``seq`` of ``partition`` changed for one model.
+class PartialHead(Struct, frozen=True):
+    """Of which checkpoint a :class:`PartialMessage` is, and how far it has come.
 
     Attributes:
         positions: next offset to read of (predictions, outcomes): rows below it are aggregated.
-        whole: False where the sketches were too many for a message: there are none in it, and whoever needs them reads
-            the rows of ``partials``, which were written before it was sent.
     """
 
     namespace: str
@@ -84,6 +82,17 @@ class PartialMessage(Struct, frozen=True, omit_defaults=True):
     owner: str
     watermarks: Watermarks
     positions: tuple[int, int]
+
+
+class PartialMessage(PartialHead, frozen=True, omit_defaults=True):
+    """One message on the ``partials`` topic: all that checkpoint ``seq`` of ``partition`` changed for one model.
+
+    Attributes:
+        sketches: of all windows that it changed, each as it is now.
+        whole: False where the sketches were too many for a message: there are none in it, and whoever needs them reads
+            the rows of ``partials``, which were written before it was sent.
+    """
+
     sketches: list[SketchRow]
     whole: bool = True
 

@@ -25,10 +25,16 @@ from detectors.sketch import (
     merge,
 )
 from detectors.stream import Calendar, Measure, Stream, fit
+from schemas.lifecycle import Incident, Report
 from schemas.models import ModelRecord, Reference, Scale, Watch
 from schemas.partials import PartialMessage, SketchRow, Watermarks, model_key
 from schemas.spec import AlertSpec, FeatureSpec, ModelSpec, RetrainingSpec, WindowSpec
 from schemas.tables import CHECKPOINTS, PARTIALS
+from streams.monitor import state as states
+from streams.monitor.core import ModelMonitor
+from streams.monitor.generations import Generations
+from streams.monitor.held import Held
+from streams.monitor.state import State
 
 DAY = 24 * 3600 * 1000
 START = 1_000 * DAY
@@ -362,6 +368,28 @@ def stream(
 def in_turn(partitions: Sequence[Sequence[PartialMessage]]) -> list[PartialMessage]:
     """One message of each partition after the other."""
     return [message for step in zip(*partitions, strict=True) for message in step]
+
+
+def decided(
+    messages: Sequence[Sequence[PartialMessage]], generations: Generations, *, partitions: int, restarts: bool
+) -> tuple[list[Report], State]:
+    """The reports that messages of partitions make; ``restarts``: the state goes through JSON after every tick."""
+    monitor = ModelMonitor(NAMESPACE, MODEL, Held(partitions))
+    reports = []
+    for message in in_turn(messages):
+        monitor.apply(message)
+        while (start := monitor.due(generations)) is not None:
+            reports.append(monitor.tick(start, generations).report)
+            if restarts and monitor.state is not None:
+                state = states.decode(states.encode(monitor.state))
+                monitor = ModelMonitor(NAMESPACE, MODEL, monitor.held, state)
+    assert monitor.state is not None
+    return reports, monitor.state
+
+
+def opened(reports: Iterable[Report]) -> list[Incident]:
+    """Incidents, as of the tick that opened each."""
+    return [r.incident for r in reports if r.incident is not None and r.incident.opened == r.at]
 
 
 def store(warehouse: Any, messages: Iterable[PartialMessage]) -> None:

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from msgspec import Struct
 
 from schemas.events import MAX_EVENT_BYTES
-from schemas.partials import PartialMessage, Redo, SketchRow, Watermarks, model_key
+from schemas.partials import PartialHead, PartialMessage, Redo, SketchRow, Watermarks, model_key
 from schemas.settings import Settings
 from schemas.tables import CHECKPOINTS, DEAD_LETTERS, PARTIAL_MESSAGES, RAW_OUTCOMES, RAW_PREDICTIONS, REDO
 from schemas.topics import MAX_MESSAGE_BYTES
@@ -215,18 +214,6 @@ def reveal(redos: Sequence[Redo], out: Outputs) -> None:
     out.reached("C7")
 
 
-class _Untold(Struct, frozen=True):
-    """A ``PartialMessage`` whose sketches are not read."""
-
-    namespace: str
-    model: str
-    partition: int
-    seq: int
-    owner: str
-    watermarks: Watermarks
-    positions: tuple[int, int]
-
-
 def _told(message: bytes) -> bytes:
     """A message as it is sent: without its sketches if Kafka would refuse it, which after C4 would be for ever.
 
@@ -234,7 +221,7 @@ def _told(message: bytes) -> bytes:
     """
     if len(message) <= LARGEST_TOLD:
         return message
-    untold = msgspec.json.decode(message, type=_Untold)
+    untold = msgspec.json.decode(message, type=PartialHead)
     log.warning(
         "aggregate.message_too_large",
         model=model_key(untold.namespace, untold.model),

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from schemas.ids import canonical_json
-from schemas.lifecycle import Incident, Report, StreamReport
+from schemas.lifecycle import Report, StreamReport
 from schemas.models import ModelRecord, Reference
 from schemas.partials import PartialMessage
 from schemas.spec import AlertSpec, RetrainingSpec
@@ -38,22 +38,8 @@ def run(
 ) -> tuple[list[Report], State]:
     """The reports of ``days``; ``restarts``: the state goes through JSON after every tick, as through the table."""
     generations = Generations(Generations.of(records or [record()]).ordered, pages)
-    monitor = ModelMonitor(world.NAMESPACE, world.MODEL, Held(2))
-    reports = []
-    for message in world.in_turn(world.stream(days, faults=faults, of=REFERENCE, versions=versions)):
-        monitor.apply(message)
-        while (start := monitor.due(generations)) is not None:
-            reports.append(monitor.tick(start, generations).report)
-            if restarts and monitor.state is not None:
-                state = states.decode(states.encode(monitor.state))
-                monitor = ModelMonitor(world.NAMESPACE, world.MODEL, monitor.held, state)
-    assert monitor.state is not None
-    return reports, monitor.state
-
-
-def opened(reports: Iterable[Report]) -> list[Incident]:
-    """Incidents, as of the tick that opened each."""
-    return [r.incident for r in reports if r.incident is not None and r.incident.opened == r.at]
+    messages = world.stream(days, faults=faults, of=REFERENCE, versions=versions)
+    return world.decided(messages, generations, partitions=2, restarts=restarts)
 
 
 def rings(reports: Iterable[Report]) -> int:
@@ -71,7 +57,7 @@ def day(number: int) -> int:
 
 def test_thirty_days_of_no_change_page_nobody() -> None:
     reports, _ = run()
-    assert opened(reports) == []
+    assert world.opened(reports) == []
     assert {report.claim for report in reports} == {"within budget on held-out reference"}
     loss = stream(reports[-1], "loss")
     assert 0 < loss.evidence < (loss.threshold or 0)
@@ -80,7 +66,7 @@ def test_thirty_days_of_no_change_page_nobody() -> None:
 
 def test_a_loss_that_rose_is_one_page_that_says_what_since_when_and_how_sure() -> None:
     reports, _ = run(world.Faults(bad=range(15, DAYS)))
-    (incident,) = opened(reports)
+    (incident,) = world.opened(reports)
     assert rings(reports) == 1, "a stream that has paged is silent while it lasts"
     (condition,) = incident.conditions
     assert (condition.key, condition.kind, condition.severity) == ("labelled_loss/1", "labelled_loss", "critical")
@@ -98,7 +84,7 @@ def test_a_loss_that_rose_is_one_page_that_says_what_since_when_and_how_sure() -
 
 def test_a_feature_that_moved_waits_for_the_morning() -> None:
     reports, _ = run(world.Faults(warm=range(15, DAYS)))
-    (incident,) = opened(reports)
+    (incident,) = world.opened(reports)
     (condition,) = incident.conditions
     assert (condition.key, condition.kind, condition.severity) == ("drift/temp", "drift", "warning")
     assert condition.since == day(15)
@@ -109,7 +95,7 @@ def test_a_feature_that_moved_waits_for_the_morning() -> None:
 
 def test_a_feature_that_stands_still_pages_in_one_window() -> None:
     reports, _ = run(world.Faults(stuck=[20]))
-    (incident,) = opened(reports)
+    (incident,) = world.opened(reports)
     (condition,) = incident.conditions
     assert (condition.key, condition.since, condition.severity) == ("quality/constant/temp", day(20), "critical")
     assert incident.opened == day(21)
@@ -121,12 +107,12 @@ def test_what_stands_still_by_nature_never_pages() -> None:
     """Rows of a day that are worth one: the weekday of a day, for instance."""
     by_nature = [replace(watch, effective_rows=1.0, variable=True) for watch in REFERENCE.watched]
     reports, _ = run(world.Faults(stuck=[20]), records=[record(replace(REFERENCE, watched=by_nature))])
-    assert opened(reports) == []
+    assert world.opened(reports) == []
 
 
 def test_when_the_windows_are_quiet_again_it_resolves_and_the_stream_may_page_again() -> None:
     reports, state = run(world.Faults(warm=[*range(5, 12), *range(20, DAYS)]))
-    first, second = opened(reports)
+    first, second = world.opened(reports)
     assert first.opened < day(12) < second.opened
     assert second.conditions[0].since == day(20), "evidence begins anew, it does not go on from the first page"
     assert [r.incident.state for r in reports if r.incident and r.incident.updated == r.at].count("resolved") == 1
@@ -139,7 +125,7 @@ def test_a_state_that_goes_through_json_after_every_tick_decides_the_same() -> N
     again, later = run(faults, restarts=True)
     assert [canonical_json(report) for report in again] == [canonical_json(report) for report in reports]
     assert states.encode(later) == states.encode(state)
-    assert opened(reports)
+    assert world.opened(reports)
 
 
 def test_another_reference_begins_anew_and_the_same_one_goes_on() -> None:
@@ -168,11 +154,11 @@ def test_the_loss_is_that_of_the_version_that_served() -> None:
 
 def test_a_larger_budget_pages_sooner_and_none_never() -> None:
     faults = world.Faults(bad=range(15, DAYS))
-    (one,) = opened(run(faults)[0])
-    many = opened(run(faults, pages=10.0)[0])
+    (one,) = world.opened(run(faults)[0])
+    many = world.opened(run(faults, pages=10.0)[0])
     assert many[-1].opened < one.opened
     reports, state = run(faults, pages=0.0)
-    assert opened(reports) == []
+    assert world.opened(reports) == []
     assert {stream(report, "loss").threshold for report in reports} == {None}
     assert state.watched == {}
     assert {report.claim for report in reports} == {"not enough data"}
@@ -187,7 +173,7 @@ def test_where_a_reference_is_too_small_for_evidence_the_band_pages_and_nothing_
     ]
     small = record(replace(REFERENCE, watched=watched))
     reports, state = run(world.Faults(bad=range(15, DAYS)), records=[small])
-    assert [incident.conditions[0].kind for incident in opened(reports)] == ["labelled_loss"]
+    assert [incident.conditions[0].kind for incident in world.opened(reports)] == ["labelled_loss"]
     assert {report.claim for report in reports} == {"not enough data"}
     assert stream(reports[-1], "loss").reason == "the reference has 10 windows"
     assert list(state.watched) == known
@@ -223,7 +209,7 @@ def test_a_band_that_was_left_asks_for_a_training_and_calls_nobody() -> None:
         "alerts": AlertSpec(min_rows=50, consecutive=1),
     }
     reports, _ = run(world.Faults(bad=[15]), records=[world.record(of=REFERENCE, **spec)])
-    assert opened(reports) == []
+    assert world.opened(reports) == []
     (request,) = [request for report in reports for request in report.requests]
     assert request.reason == "performance"
     assert request.cause_id.startswith("performance-")

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from detectors import budget
 from detectors.budget import Budget
 from schemas.ids import canonical_json
-from schemas.lifecycle import Incident, Report, StreamReport
+from schemas.lifecycle import Report, StreamReport
 from schemas.models import Reference, Watch
 from schemas.spec import AlertSpec, RetrainingSpec
 from streams.monitor import state as states
@@ -48,22 +48,8 @@ def run(
     }
     reference = of or replace(WHOLE, watched=[*WHOLE.watched, OF_JFK])
     generations = Generations.of([world.record(of=reference, **spec)])
-    monitor = ModelMonitor(world.NAMESPACE, world.MODEL, Held(partitions))
     messages = world.stream(days, partitions, faults=faults, of=reference, versions=versions, canary=canary)
-    reports = []
-    for message in world.in_turn(messages):
-        monitor.apply(message)
-        while (start := monitor.due(generations)) is not None:
-            reports.append(monitor.tick(start, generations).report)
-            if restarts and monitor.state is not None:
-                state = states.decode(states.encode(monitor.state))
-                monitor = ModelMonitor(world.NAMESPACE, world.MODEL, monitor.held, state)
-    assert monitor.state is not None
-    return reports, monitor.state
-
-
-def opened(reports: Iterable[Report]) -> list[Incident]:
-    return [r.incident for r in reports if r.incident is not None and r.incident.opened == r.at]
+    return world.decided(messages, generations, partitions=partitions, restarts=restarts)
 
 
 def rung(reports: Iterable[Report]) -> list[tuple[int, str, list[str]]]:
@@ -82,7 +68,7 @@ def of_loss(report: Report, segment: str = "", *, beside: bool = False) -> Strea
 
 def test_a_segment_that_gets_worse_alone_pages_and_the_whole_is_silent() -> None:
     reports, state = run(world.Faults(bad=range(8, DAYS), bad_of=JFK))
-    (incident,) = opened(reports)
+    (incident,) = world.opened(reports)
     (condition,) = incident.conditions
     assert (condition.key, condition.segment) == (f"labelled_loss/1 [{JFK}]", JFK)
     assert condition.since == world.START + 8 * world.DAY
@@ -100,7 +86,7 @@ def test_a_segment_that_nobody_has_seen_or_that_cannot_be_calibrated_says_so_and
     unseen = replace(LOSS, segment="origin=LGA")
     reference = replace(WHOLE, watched=[*WHOLE.watched, small, unseen])
     reports, state = run(world.Faults(bad=range(8, DAYS), bad_of=JFK), of=reference)
-    assert opened(reports) == []
+    assert world.opened(reports) == []
     for segment, reason in ((JFK, small.insufficient), ("origin=LGA", NOT_SEEN)):
         found = of_loss(reports[-1], segment)
         assert (found.threshold, found.claim, found.reason) == (None, "not enough data", reason)
@@ -112,7 +98,7 @@ def test_a_feature_pages_in_a_segment_alone() -> None:
     watched = [silent, replace(TEMP, segment=JFK)]
     reference = replace(WHOLE, watched=watched, features=WHOLE.features | {JFK: WHOLE.features[""]})
     reports, _ = run(world.Faults(warm=range(8, DAYS)), of=reference, partitions=4)
-    (incident,) = opened(reports)
+    (incident,) = world.opened(reports)
     (condition,) = incident.conditions
     assert (condition.key, condition.name, condition.severity) == (f"drift/temp [{JFK}]", "temp", "warning")
     assert condition.summary.startswith(f"temp in {JFK}: on average 1")
@@ -122,7 +108,7 @@ def test_a_version_beside_the_one_that_leads_pages_from_the_reserve_and_asks_for
     faults = world.Faults(bad=range(10, DAYS), bad_of="2")
     trained = RetrainingSpec(schedule=None)
     reports, state = run(faults, versions=("1", "2"), canary=8, retraining=trained)
-    (incident,) = opened(reports)
+    (incident,) = world.opened(reports)
     assert [c.key for c in incident.conditions] == ["labelled_loss/2"]
     assert incident.conditions[0].since == world.START + 10 * world.DAY
     assert (of_loss(reports[-1]).version, of_loss(reports[-1]).latched) == ("1", False)
@@ -133,7 +119,7 @@ def test_a_version_beside_the_one_that_leads_pages_from_the_reserve_and_asks_for
 
 def test_a_shadow_is_not_beside_anybody() -> None:
     reports, state = run(world.Faults(bad=range(10, DAYS), bad_of="2"), versions=("1", "2"))
-    assert opened(reports) == []
+    assert world.opened(reports) == []
     assert [one.version for one in state.newcomers] == [""]
 
 
@@ -141,7 +127,7 @@ def test_a_latched_loss_stays_so_when_a_canary_takes_more_than_half() -> None:
     """It used to be forgotten, and to page once more as soon as the champion led again."""
     faults = world.Faults(bad=range(5, DAYS), bad_of="1")
     reports, state = run(faults, versions=("1", "2"), canary=15)
-    assert [incident.conditions[0].key for incident in opened(reports)] == ["labelled_loss/1"]
+    assert [incident.conditions[0].key for incident in world.opened(reports)] == ["labelled_loss/1"]
     assert (of_loss(reports[-1]).version, of_loss(reports[-1]).latched) == ("1", True)
     assert state.leading == "1"
     assert reports[-1].incident is not None
