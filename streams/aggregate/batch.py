@@ -21,8 +21,8 @@ _JOINED = 256_000_000
 JSON needs up to six bytes for one."""
 
 _PORTION_ROWS, _PORTION_SPREAD = 250_000, 64_000_000
-"""Rows of messages of many events, and their bytes spread over their rows, that are unfolded at once at most: a few
-kilobytes may mean ten thousand rows of a long text, and thousands of such messages are consumed together."""
+"""Records of a portion, and bytes of messages of many events spread over their rows, at most: a few kilobytes may mean
+ten thousand rows of a long text, and thousands of such messages are consumed together."""
 
 _DOUBTFUL = b""
 """Instead of a value whose headers the fast decoder must not pass over; the record has it."""
@@ -79,16 +79,19 @@ class Batch:
 
     @classmethod
     def of_messages(
-        cls, topic: SourceTopic, messages: Sequence[Message], positions: Mapping[int, int]
+        cls,
+        topic: SourceTopic,
+        messages: Sequence[Message],
+        positions: Mapping[int, int],
+        most: Callable[[], int] = lambda: _PORTION_ROWS,
     ) -> "Iterator[Batch]":
         """Messages as they were consumed, without errors, in portions of bounded size, each read when it is asked for.
-
-        It is one portion, unless they mean far more than their bytes.
 
         Args:
             topic: of all of them.
             messages: partitions may be mixed, each in the order of its log.
             positions: next offset to read, by partition; messages below, or of other partitions, are left out.
+            most: asked before each portion how many records it may have; a message that has more is one by itself.
         """
         # One pass in C per column: a loop over the messages costs more than all else that is done with them.
         count = len(messages)
@@ -126,28 +129,36 @@ class Batch:
                 elif message.headers() and not plain(record(place)):
                     values[place] = _DOUBTFUL
         whole = cls(topic, partition, offset, log_ts, values, record, int(sizes.sum()))
-        return whole._portions(batches, sizes) if batches else iter([whole] if chosen else [])
+        return whole._portions(batches, sizes, most)
 
-    def _portions(self, places: Sequence[int], sizes: Ints) -> "Iterator[Batch]":
-        """All records in their order, the messages at ``places`` unfolded: as many at once as are of bounded size.
+    def _portions(self, places: Sequence[int], sizes: Ints, most: Callable[[], int]) -> "Iterator[Batch]":
+        """All records in their order, the messages at ``places`` unfolded.
 
         Args:
-            places: of messages of many events.
+            places: of messages of many events, in order.
             sizes: bytes of each record's value.
+            most: see :meth:`of_messages`.
         """
-        first, found = 0, dict[int, ColumnarBatch]()
-        rows = spread = 0
-        for place in places:
-            batch = self._read(place)
-            if batch is None:
-                continue
-            if found and (rows + batch.rows > _PORTION_ROWS or spread + batch.spread > _PORTION_SPREAD):
-                yield self._part(first, place, sizes)._unfolded(found)
-                first, found = place, {}
-                rows = spread = 0
-            found[place - first] = batch
-            rows, spread = rows + batch.rows, spread + batch.spread
-        yield self._part(first, len(self), sizes)._unfolded(found)
+        folded, end = [*places, len(self)], 0
+        read: ColumnarBatch | None = None
+        while end < len(self):
+            first, found = end, dict[int, ColumnarBatch]()
+            rows, spread = min(most(), _PORTION_ROWS), _PORTION_SPREAD
+            while end < len(self) and rows > 0:
+                if end < folded[0]:
+                    taken = min(folded[0] - end, rows)
+                    end, rows = end + taken, rows - taken
+                    continue
+                read = self._read(end) if read is None else read
+                rows -= 1 if read is None else read.rows
+                if read is not None:
+                    spread -= read.spread
+                    if end > first and (rows < 0 or spread < 0):
+                        break
+                    found[end - first] = read
+                del folded[0]
+                read, end = None, end + 1
+            yield self._part(first, end, sizes)._unfolded(found)
 
     def _part(self, first: int, end: int, sizes: Ints) -> "Batch":
         return Batch(

@@ -104,7 +104,7 @@ class Member:
         self._settled = self._given_back = now()
         self._cadence = Cadence(settings.checkpoint_seconds, self._settled)
         self._watch = Watch(settings.idle_after_seconds, self._settled)
-        self._portion = Portion(_LARGE_BATCH)
+        self._portion = Portion()
         self._consumer = Consumer(
             settings.counting(
                 **{
@@ -160,8 +160,7 @@ class Member:
         # Before anything that can take long: a turn that stalls must not take its own silence for the logs'.
         began = self._now()
         large = self._judge.looked_up >= _BATCH // 2
-        most = self._portion.messages(_LARGE_BATCH if large else _BATCH)
-        messages = self._consumer.consume(most, _POLL_SECONDS)
+        messages = self._consumer.consume(_LARGE_BATCH if large else _BATCH, _POLL_SECONDS)
         if self._failure is not None:
             raise self._failure
         if self._waits_since is not None and self._now() - self._waits_since > _JOIN_SECONDS:
@@ -267,7 +266,9 @@ class Member:
         for name, side in self._sides.items():
             if found := by_topic.get(name):
                 positions = {p: state.positions[side] for p, state in self._states.items()}
-                portions.append(Batch.of_messages(SIDES[side], found, positions))
+                # Predictions open windows; outcomes fill those that there are.
+                bounded = {"most": self._portion.records} if SIDES[side] == "predictions" else {}
+                portions.append(Batch.of_messages(SIDES[side], found, positions, **bounded))
         for together in zip_longest(*portions):
             batches = [batch for batch in together if batch is not None]
             for batch in batches:
@@ -296,8 +297,9 @@ class Member:
             self._breaker.count(rows.topic, len(rows) - progress, dead)
             self._books.count(rows, dead)
             work.buried += sum(len(letter.record.value or b"") for letter in dead)
-        if any(batch.topic == "predictions" for batch in batches):
-            self._portion.filled(work.extent.fullness() - full)
+        for batch in batches:
+            if batch.topic == "predictions":
+                self._portion.filled(work.extent.fullness() - full, len(batch))
         work.buried += sum(len(item.record.value or b"") for item in work.astray[astray:])
         work.size += sum(batch.size for batch in batches)
 

@@ -12,8 +12,8 @@ _SKETCHES, _ALL_SKETCHES = 100_000, 1_000_000
 _WINDOWS = 8
 """Of fewer windows, on average, a checkpoint is never full: they would be written again and again while they grow."""
 
-_FIRST, _FEWEST, _GROWTH = 10_000, 100, 4
-"""Messages that are consumed at first and at least, and how much more or fewer next."""
+_FIRST, _FEWEST, _MOST, _GROWTH = 10_000, 100, 250_000, 4
+"""Predictions that are judged at once at first, at least and at most, and how much more or fewer next."""
 
 
 class Extent:
@@ -56,26 +56,22 @@ class Extent:
 
 
 class Portion:
-    """How many messages are consumed at once: so many that they fill a small part of a checkpoint.
+    """How many predictions are judged at once: so many that they fill a small part of a checkpoint."""
 
-    Args:
-        most: that it ever is.
-    """
+    def __init__(self) -> None:
+        self._records = _FIRST
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._messages = _FIRST
+    def records(self) -> int:
+        """How many at most now."""
+        return self._records
 
-    def messages(self, most: int) -> int:
-        """How many now, of ``most`` that are wanted."""
-        return min(self._messages, most)
-
-    def filled(self, share: float) -> None:
-        """The last ones filled so large a share of a checkpoint."""
+    def filled(self, share: float, records: int) -> None:
+        """The last ones, so many, filled so large a share of a checkpoint."""
         if share > 1 / 2:
-            self._messages = max(_FEWEST, self._messages // _GROWTH)
-        elif share < 1 / (2 * _GROWTH):
-            self._messages = min(self._messages * _GROWTH, self._most)
+            self._records = max(_FEWEST, self._records // _GROWTH)
+        elif share < 1 / (2 * _GROWTH) and records > self._records // 2:
+            # Of a few of them nothing follows for many.
+            self._records = min(self._records * _GROWTH, _MOST)
 
 
 def _width(generation: Generation) -> int:

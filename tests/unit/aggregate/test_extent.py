@@ -39,12 +39,19 @@ def test_a_few_windows_never_fill_it() -> None:
     assert extent(windows=7, partitions=20_000).fullness() == 0
 
 
-def test_what_is_taken_at_once_falls_with_what_it_fills_and_comes_back() -> None:
-    portion = Portion(200_000)
+def test_what_is_judged_at_once_falls_with_what_it_fills_and_comes_back() -> None:
+    portion = Portion()
     taken = []
     for share in (0.0, 0.3, 5.0, 5.0, 5.0, 5.0, 5.0, 0.3, *[0.0] * 9):
-        taken.append(portion.messages(50_000))
-        portion.filled(share)
+        taken.append(portion.records())
+        portion.filled(share, portion.records())
     assert taken[:8] == [10_000, 40_000, 40_000, 10_000, 2_500, 625, 156, 100]
-    assert taken[-1] == 50_000
-    assert portion.messages(200_000) == 200_000
+    assert taken[-1] == 250_000
+
+
+def test_of_a_few_events_nothing_follows_for_many() -> None:
+    portion = Portion()
+    portion.filled(0.0, 5_000)
+    assert portion.records() == 10_000
+    portion.filled(0.0, 5_001)
+    assert portion.records() == 40_000

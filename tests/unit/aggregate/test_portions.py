@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
-import pytest
 from batch_world import DICTIONARY, HEADERS, TEXT, TIME, arrow, batch_of_rows
 from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.aggregate import batch as module
 from streams.aggregate.batch import Batch
 
 KINDS = {"prediction_id": TEXT, "event_time": TIME, "label": DICTIONARY}
@@ -49,20 +47,17 @@ def said(portions: Sequence[Batch]) -> list[Any]:
     ]
 
 
-@given(_messages)
-def test_portions_say_what_the_whole_says_in_its_order(made: list[tuple[int, int | str]]) -> None:
+@given(_messages, st.lists(st.integers(1, MOST), min_size=40, max_size=40))
+def test_portions_say_what_the_whole_says_in_its_order(made: list[tuple[int, int | str]], bounds: list[int]) -> None:
     messages = [message(partition, offset, what) for offset, (partition, what) in enumerate(made)]
     positions = {0: 0, 1: 3}  # of partition 2 nothing is asked for
     whole = list(Batch.of_messages("outcomes", messages, positions))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_PORTION_ROWS", MOST)
-        portions = list(Batch.of_messages("outcomes", messages, positions))
+    portions = list(Batch.of_messages("outcomes", messages, positions, iter(bounds).__next__))
     assert len(whole) <= 1
     assert said(portions) == said(whole)
     assert sum(part.size for part in portions) == sum(part.size for part in whole)
-    for part in portions:
-        unfolded = sum(batch.rows for _, batch in part.columnar)
-        assert unfolded <= MOST
+    for part, most in zip(portions, bounds, strict=False):
+        assert len(part) <= most or len(set(part.offset.tolist())) == 1, "a message is not cut"
         for at, batch in part.columnar:
             assert [part.record(place).key for place in at.tolist()] == [
                 f"default/delay/{name}".encode() for name in batch.columns["prediction_id"].values.to_pylist()
