@@ -71,13 +71,7 @@ class Evidence:
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> "Evidence":
         """Inverse of :meth:`to_dict`."""
-        return cls(
-            tuple(float(x) for x in state["values"]),
-            tuple(float(x) for x in state["runs"]),
-            tuple(int(x) for x in state["lengths"]),
-            int(state["n"]),
-            int(state["alarms"]),
-        )
+        return cls(tuple(state["values"]), tuple(state["runs"]), tuple(state["lengths"]), state["n"], state["alarms"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +118,13 @@ def step(evidence: Evidence, factors: ArrayLike, threshold: float) -> Step:
     Raises:
         ValueError: a factor is negative or not finite, or they are not as many as components.
     """
-    # A dozen numbers: arrays would take longer to begin than to be done.
+    # A dozen numbers: arrays and generators would take longer to begin than to be done.
     by: list[float] = np.asarray(factors, np.float64).tolist()
     if not isinstance(by, list) or len(by) != len(evidence.values) or not all(0 <= one < inf for one in by):
         raise ValueError(f"factors must be {len(evidence.values)} finite numbers >= 0, got {by}")
-    values = tuple((value + 1) * one for value, one in zip(evidence.values, by, strict=True))
-    runs = tuple(max(run, 1.0) * one for run, one in zip(evidence.runs, by, strict=True))
-    lengths = tuple(length + 1 if run > 1 else 0 for length, run in zip(evidence.lengths, runs, strict=True))
+    values = tuple([(value + 1) * one for value, one in zip(evidence.values, by, strict=True)])
+    runs = tuple([(run if run > 1 else 1.0) * one for run, one in zip(evidence.runs, by, strict=True)])
+    lengths = tuple([length + 1 if run > 1 else 0 for length, run in zip(evidence.lengths, runs, strict=True)])
     found = Evidence(values, runs, lengths, evidence.n + 1, evidence.alarms)
     most = found.value
     if most < threshold:

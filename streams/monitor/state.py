@@ -3,6 +3,7 @@
 It holds nothing but functions of the log, so whoever repeats a tick writes the same bytes.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -126,6 +127,7 @@ class Volume(Struct, frozen=True):
     windows: int
 
 
+@lru_cache(maxsize=20_000)
 def named(stream: str, segment: str = ALL, version: str = "") -> str:
     """Name of what is watched: the stream itself, or with whose it is of segments and versions beside the leading.
 
