@@ -183,15 +183,23 @@ class Warehouse:
             )
 
     def _insert(self, table: Table, data: Sequence[Sequence[Any]], *, column_oriented: bool) -> None:
-        self._retrying(
-            self.client.insert,
+        self._retrying(self._insert_once, table, data, column_oriented=column_oriented)
+
+    def _insert_once(self, table: Table, data: Sequence[Sequence[Any]], *, column_oriented: bool) -> None:
+        context = self.client.create_insert_context(
             table.name,
-            data,
             column_names=list(table.columns),
             column_type_names=list(table.columns.values()),
             column_oriented=column_oriented,
             settings=_INSERT,
+            data=data,
         )
+        try:
+            self.client.insert(context=context)
+        finally:
+            # It refers to itself, and so would hold the rows until cycles are looked for, which is seldom: a stage 1
+            # that writes 2 MB of redo records a second grew by 130 MB a minute.
+            vars(context).clear()
 
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Rows of a query; ``{name:Type}`` in the SQL is bound on the server from ``parameters``."""

@@ -1,5 +1,7 @@
 """``schemas/tables.py`` and the SQL migrations declare the same columns, of the same types, in the same order."""
 
+import gc
+import weakref
 from datetime import UTC, datetime
 
 import msgspec
@@ -7,7 +9,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from schemas.partials import PartialMessage, SketchRow, Watermarks
-from schemas.tables import PARTIAL_MESSAGES, PARTIALS, TABLES, Table
+from schemas.tables import PARTIAL_MESSAGES, PARTIALS, REDO, TABLES, Table
 from warehouse.client import Warehouse
 from warehouse.migrate import migrate, migrations
 
@@ -101,3 +103,29 @@ def test_a_message_becomes_rows_of_partials(warehouse: Warehouse) -> None:
     ]
     assert warehouse.rows(f"SELECT {columns} FROM partials FINAL ORDER BY view") == expected  # noqa: S608
     assert warehouse.rows("SELECT count() FROM partial_messages") == [(0,)]
+
+
+class Text(str):
+    """One that can be watched."""
+
+    __slots__ = ("__weakref__",)
+
+
+@pytest.mark.parametrize("by_column", [False, True])
+def test_what_was_inserted_is_let_go_at_once(warehouse: Warehouse, by_column: bool) -> None:
+    """The client's context is a cycle, and cycles are looked for seldom: rows must not wait for that."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        text = Text("a redo record, which may be megabytes")
+        watched = weakref.ref(text)
+        if by_column:
+            warehouse.insert_columns(REDO, [[0], [1], ["owner"], [text]])
+        else:
+            warehouse.insert(REDO, [(0, 1, "owner", text)])
+        assert warehouse.rows("SELECT body FROM redo") == [(text,)]
+        del text
+        assert watched() is None
+    finally:
+        if collects:
+            gc.enable()
