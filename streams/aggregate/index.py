@@ -5,14 +5,11 @@ memory needs no look-up. ClickHouse holds every row below the committed position
 """
 
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from clickhouse_connect.driver.binding import format_query_value
 from numpy.typing import NDArray
 
 from streams.aggregate.decode import Refused
@@ -21,16 +18,10 @@ from streams.aggregate.keys import Keys
 from streams.aggregate.models import Generation, Models
 from streams.aggregate.remembered import Ints, Outcomes, Predictions, Remembered
 from streams.aggregate.seen import Seen
-from warehouse.client import Warehouse
-
-_IDS_PER_QUERY = 200_000
-_LONGEST_QUERY = 100_000_000
-"""Bytes. Ids are hashes, and any thousands of them are in every block of the table: a query costs what the table is
-large, and little more for more ids."""
 
 _segments = msgspec.json.Decoder(dict[str, str])
 
-_OF_CLASSES = ", prediction, scores"
+OF_CLASSES = ", prediction, scores"
 """Of raw_predictions, what only models of several classes need: it is a fifth of what a look-up costs."""
 
 _COMMON = (
@@ -40,7 +31,7 @@ _COMMON = (
 SIDES = (
     (
         "raw_predictions",
-        f"{_COMMON}, toString(version) AS answered, verdict = 'late' AS late, generation, score, segments{_OF_CLASSES}",
+        f"{_COMMON}, toString(version) AS answered, verdict = 'late' AS late, generation, score, segments{OF_CLASSES}",
     ),
     ("raw_outcomes", f"{_COMMON}, label, positive, value"),
 )
@@ -251,65 +242,6 @@ class Index:
                 return _floats(found, "value")
         labels, label = _encoded(found, "label")
         return np.array([_place(generations[0], text) for text in labels])[label]
-
-
-def prefetch(
-    indexes: Mapping[int, Index], keys: Mapping[int, Callable[[], Sequence[Keys]]], warehouse: Warehouse
-) -> int:
-    """Bring the ids of a batch into memory: afterwards an id that is not there has no earlier row.
-
-    One query for all partitions, since a look-up of many ids costs ClickHouse about as much as one of a few.
-
-    Args:
-        indexes: by partition.
-        keys: ids of the batch, by partition; columns of them.
-        warehouse: where rows below the committed positions are.
-
-    Returns:
-        How many ids were looked up.
-    """
-    looked_up = 0
-    missing = {partition: indexes[partition].missing(of) for partition, of in keys.items()}
-    for side in range(len(SIDES)):
-        by_model: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for of in missing.values():
-            for key in of[side]:
-                namespace, model, prediction_id = key.decode().split("/", 2)
-                by_model[namespace, model].append(prediction_id)
-        for (namespace, model), ids in by_model.items():
-            # In the text of a query a byte may be two, and a character four bytes.
-            at_once = min(_IDS_PER_QUERY, _LONGEST_QUERY // (8 * max(map(len, ids)) + 8))
-            for start in range(0, len(ids), at_once):
-                found = _look_up(side, (namespace, model), ids[start : start + at_once], indexes, warehouse)
-                for partition in set(found.column("p").to_pylist()):
-                    indexes[partition].remember(side, found.filter(pc.equal(found.column("p"), partition)))
-            looked_up += len(ids)
-    return looked_up
-
-
-def _look_up(
-    side: int, of: tuple[str, str], ids: list[str], indexes: Mapping[int, Index], warehouse: Warehouse
-) -> pa.Table:
-    table, columns = SIDES[side]
-    if not next(iter(indexes.values())).of_classes("/".join(of)):
-        columns = columns.removesuffix(_OF_CLASSES)
-    # In the text of the query, which may be long: a field of a form may not (128 KiB).
-    literal = format_query_value(ids)
-    return warehouse.arrow(
-        f"SELECT {columns}, `partition` AS p FROM {table} FINAL "  # noqa: S608  ids are escaped by the client
-        "WHERE namespace = {namespace:String} AND model = {model:String} "
-        f"AND prediction_id IN {literal} AND `partition` IN {{partitions:Array(UInt16)}} "
-        "AND `offset` < transform(`partition`, {partitions:Array(UInt16)}, {below:Array(UInt64)}, toUInt64(0)) "
-        "ORDER BY `offset`, `row`",
-        {
-            "namespace": of[0],
-            "model": of[1],
-            "partitions": list(indexes),
-            "below": [index.committed[side] for index in indexes.values()],
-        },
-        # Rows of one identity have one timestamp, and so are in one part of the table.
-        settings={"do_not_merge_across_partitions_select_final": 1, "max_query_size": _LONGEST_QUERY},
-    )
 
 
 def _place(generation: Generation, label: str) -> float:

@@ -6,8 +6,8 @@ from functools import partial
 from streams.aggregate.batch import Batch
 from streams.aggregate.classify import classify, keys_of
 from streams.aggregate.decode import Dead
-from streams.aggregate.index import prefetch
 from streams.aggregate.keys import Keys
+from streams.aggregate.look_up import prefetch
 from streams.aggregate.models import Models
 from streams.aggregate.read import Reader
 from streams.aggregate.rows import EVENT, OutcomeRows, PredictionRows, Rows, Work

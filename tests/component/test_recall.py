@@ -9,8 +9,9 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.tables import RAW_OUTCOMES, RAW_PREDICTIONS
 from schemas.windows import from_ms
-from streams.aggregate.index import Index, prefetch
+from streams.aggregate.index import Index
 from streams.aggregate.keys import Keys
+from streams.aggregate.look_up import prefetch
 from streams.aggregate.models import Models
 from streams.aggregate.recall import recall
 from warehouse.client import Warehouse

@@ -10,8 +10,9 @@ from aggregate_world import model_record
 
 from schemas.models import ModelRecord
 from schemas.spec import ModelSpec
-from streams.aggregate.index import Index, prefetch
+from streams.aggregate.index import Index
 from streams.aggregate.keys import Keys
+from streams.aggregate.look_up import prefetch
 from streams.aggregate.models import Models
 from streams.aggregate.recall import recall
 from streams.aggregate.routing import hashes_of
