@@ -14,6 +14,7 @@ from driftline_native._native import (
     Outcomes,
     Predictions,
     categorical,
+    checksums,
     numeric,
     prefixed,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "Plan",
     "Predictions",
     "categorical",
+    "checksums",
     "numeric",
     "prefixed",
 ]

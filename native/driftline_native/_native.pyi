@@ -123,6 +123,14 @@ class Ids:
     def oldest(self) -> int:
         """The slot of the oldest id, -1 without any."""
 
+def checksums(data: _Bytes, start: NDArray[np.int64], size: NDArray[np.int32]) -> bytearray:
+    """Zlib's CRC-32 of each key, uint32; keys as :class:`Ids` has them.
+
+    Raises:
+        TypeError: a column is of another type.
+        ValueError: a key does not lie within the data.
+    """
+
 def prefixed(prefix: bytes, offsets: NDArray[np.int32], data: _Bytes) -> tuple[bytearray, bytearray]:
     """Keys of ids in Arrow's layout.
 

@@ -243,6 +243,7 @@ static PyType_Spec DECODER = {
 };
 
 static int module_exec(PyObject *module) {
+    crc_prepare();
     State *state = PyModule_GetState(module);
     state->predictions = PyStructSequence_NewType(&PREDICTIONS_TYPE);
     state->outcomes = PyStructSequence_NewType(&OUTCOMES_TYPE);
@@ -278,6 +279,7 @@ static void module_free(void *module) { (void)module_clear(module); }
 static PyMethodDef FUNCTIONS[] = {
     {"numeric", numeric, METH_VARARGS, "numeric(values, groups, n_groups, edges, low, high): counts of numbers by group"},
     {"categorical", categorical, METH_VARARGS, "categorical(codes, groups, n_groups, n_categories): counts of codes by group"},
+    {"checksums", checksums, METH_VARARGS, "checksums(data, start, size): CRC-32 of each key"},
     {"prefixed", prefixed, METH_VARARGS, "prefixed(prefix, offsets, data): (data, hashes) of keys that begin with the prefix"},
     {NULL, NULL, 0, NULL}};
 

@@ -1,5 +1,6 @@
 """Keys of events (``namespace/model/id``), many at once: parts of one buffer, so that there is no object per event."""
 
+import zlib
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -10,11 +11,11 @@ from numpy.typing import NDArray
 from streams.aggregate.routing import hashes_of
 
 try:
-    from driftline_native import prefixed
+    from driftline_native import checksums, prefixed
 except ImportError:
-    _prefixed = None
+    _checksums = _prefixed = None
 else:
-    _prefixed = prefixed
+    _checksums, _prefixed = checksums, prefixed
 
 Ints = NDArray[np.int64]
 
@@ -94,6 +95,12 @@ class Keys:
         if self._hashes is None:
             self._hashes = hashes_of(self.tolist())
         return self._hashes
+
+    def checksums(self) -> NDArray[np.uint32]:
+        """Zlib's CRC-32 of each key."""
+        if _checksums is None:
+            return np.fromiter(map(zlib.crc32, self.tolist()), np.uint32, len(self))
+        return np.frombuffer(_checksums(self.data, self.start, self.size), np.uint32)
 
     def tolist(self) -> list[bytes]:
         """Each as an object."""

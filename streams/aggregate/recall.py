@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streams.aggregate.index import SIDES, Index, whole_numbers
-from streams.aggregate.seen import PLACE
+from streams.aggregate.seen import PLACES
 from warehouse.client import Warehouse
 
 _OWNED = "`partition` IN {owned:Array(UInt16)}"
@@ -69,7 +69,7 @@ def _note_older(side: int, indexes: Mapping[int, Index], warehouse: Warehouse, a
 
     partitions = next(iter(indexes.values())).partitions
     warehouse.arrow_blocks(
-        f"SELECT `partition` AS p, toUInt32({PLACE}) AS place FROM {SIDES[side][0]} "  # noqa: S608  all parts are ours
+        f"SELECT `partition` AS p, arrayJoin(CAST({PLACES}, 'Array(UInt32)')) AS place FROM {SIDES[side][0]} "  # noqa: S608  all parts are ours
         f"WHERE {_OWNED} AND `offset` < {_SINCE}",
         note,
         {**asked, "partitions": partitions},

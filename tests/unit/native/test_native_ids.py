@@ -1,13 +1,14 @@
 """The native table of ids says what a dictionary would, whatever is claimed, looked up and forgotten."""
 
 import sys
+import zlib
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from driftline_native import Ids as Table
-from driftline_native import prefixed
+from driftline_native import checksums, prefixed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -107,3 +108,18 @@ def test_offsets_that_fall_or_lie_outside_are_refused(offsets: list[int]) -> Non
         return
     with pytest.raises(ValueError, match="must not fall"):
         prefixed(b"m/", np.array(offsets, np.int32), b"abc")
+
+
+@given(st.lists(st.binary(max_size=70)), st.integers(0, 3))
+def test_checksums_are_those_of_zlib(names: list[bytes], first: int) -> None:
+    keys = Keys.of(names).take(slice(first, None))
+    found = np.frombuffer(checksums(keys.data, keys.start, keys.size), np.uint32)
+    assert found.tolist() == [zlib.crc32(name) for name in names[first:]]
+
+
+def test_checksums_are_of_keys_within_the_data() -> None:
+    data, size = np.zeros(8, np.uint8), np.array([9], np.int32)
+    with pytest.raises(ValueError, match="within the 8 bytes"):
+        checksums(data, np.zeros(1, np.int64), size)
+    with pytest.raises(TypeError):
+        checksums(data, np.zeros(1, np.int64), size.astype(np.int64))
