@@ -1,4 +1,4 @@
-"""Which ids may be in ClickHouse though they are not in memory: a Bloom filter of two bits for each.
+"""Which ids may be in ClickHouse though they are not in memory: a Bloom filter of four bits for each.
 
 Without it every new id would have to be looked up, because nobody could know that it is new. Bits that are set by other
 ids cost a needless look-up, and nothing else.
@@ -9,13 +9,17 @@ from numpy.typing import NDArray
 
 from streams.aggregate.keys import Keys
 
-BITS = 2**27
-"""16 MB per partition and topic; of ten million ids two in a hundred new ones are looked up for nothing, of a million
-two in ten thousand (Bloom 1970: (1 - e^(-2 n / m))^2)."""
+BITS, OF_AN_ID = 2**27, 4
+"""16 MB per partition and topic; of ten million ids four in a thousand new ones are looked up for nothing, of a million
+one in a million: (1 - e^(-k n / m))^k (Bloom 1970). Each look-up reads a granule of every part of the table."""
 
 _KEY = "concat(namespace, '/', model, '/', prediction_id)"
-PLACES = f"[intDiv(kafkaMurmurHash({_KEY}), {{partitions:UInt32}}) % {BITS}, CRC32({_KEY}) % {BITS}]"
-"""The bits of a row, in ClickHouse's words; Kafka's partitioner is a function of it, and zlib's checksum another."""
+PLACES = (
+    f"arrayMap(i -> (intDiv(kafkaMurmurHash({_KEY}), {{partitions:UInt32}}) + i * bitOr(toUInt64(CRC32({_KEY})), 1)) "
+    f"% {BITS}, range({OF_AN_ID}))"
+)
+"""The bits of a row, in ClickHouse's words: the hash of Kafka's partitioner, and steps of zlib's checksum from there on
+(Kirsch and Mitzenmacher 2008: two hashes are as good as four)."""
 
 
 class Seen:
@@ -31,8 +35,9 @@ class Seen:
 
     def add(self, keys: Keys) -> None:
         """Remember ids."""
-        self.add_places(self._by_hash(keys))
-        self.add_places(self._by_checksum(keys))
+        first, step = self._first(keys), _step(keys)
+        for number in range(OF_AN_ID):
+            self.add_places((first + number * step) % BITS)
 
     def add_places(self, places: NDArray[np.int64]) -> None:
         """Remember ids by their bits (see :data:`PLACES`)."""
@@ -44,17 +49,23 @@ class Seen:
 
     def known(self, keys: Keys) -> NDArray[np.bool_]:
         """Of each id whether it may have been added."""
-        found = self._are_set(self._by_hash(keys))
+        found = self._are_set(self._first(keys))
+        # Most are new, and their first bit says so.
         doubtful = np.flatnonzero(found)
-        found[doubtful] = self._are_set(self._by_checksum(keys.take(doubtful)))
+        some = keys.take(doubtful)
+        first, step = self._first(some), _step(some)
+        for number in range(1, OF_AN_ID):
+            found[doubtful] &= self._are_set((first + number * step) % BITS)
         return found
 
     def _are_set(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
         found: NDArray[np.bool_] = (self._bits[places >> 3] >> (places & 7).astype(np.uint8) & 1).astype(np.bool_)
         return found
 
-    def _by_hash(self, keys: Keys) -> NDArray[np.int64]:
+    def _first(self, keys: Keys) -> NDArray[np.int64]:
         return keys.hashes.astype(np.int64) // self._partitions % BITS
 
-    def _by_checksum(self, keys: Keys) -> NDArray[np.int64]:
-        return keys.checksums().astype(np.int64) % BITS
+
+def _step(keys: Keys) -> NDArray[np.int64]:
+    """From one bit of an id to its next; odd, so that all of them differ."""
+    return keys.checksums().astype(np.int64) | 1
