@@ -1,18 +1,15 @@
 """``python -m benchmarks.close_latency``: from the last event of a window to its report."""
 
-import threading
 import time
-from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
 import typer
 
 from app import wiring
-from benchmarks.aggregate import CHECKPOINT_SECONDS
-from benchmarks.events import HOUR_MS, NAMESPACE, START, Shape, shapes, truth
-from benchmarks.live import Sending
-from benchmarks.load import LATENESS_MS, Closing, Plan, Sent, declare, fill
+from benchmarks.events import HOUR_MS, NAMESPACE, START, shapes, truth
+from benchmarks.live import Sending, most
+from benchmarks.load import LATENESS_MS, Closing, Plan, Sent, declare
 from benchmarks.measure import CACHE, ROOT, Cache, Events, Out, Root, Rounds, report, result
 from benchmarks.stage import Stage, stages
 from benchmarks.world import World, world
@@ -53,7 +50,7 @@ def main(
     # A topic with a live load on it is of one run.
     (root / "close_latency" / "holds.json").unlink(missing_ok=True)
     with world(root / "close_latency", cache, holds, lambda found: declare(found.settings, made)) as running:
-        highest = _highest(running, made, events, span)
+        highest = most(running, made, events, span, beside=["monitor"])
         print(f"close_latency: {highest:,.0f} events/s at most", flush=True)
         plan = Plan(
             models=models,
@@ -85,21 +82,6 @@ def main(
         result("close_latency_rate", [reached], "events/s"),
     ]
     report(results, out)
-
-
-def _highest(running: World, models: Sequence[Shape], events: int, span: int) -> float:
-    """Events per second of the clock that stages 1 and 2 count while others are sent, as fast as one process can."""
-    often = {"DRIFTLINE_CHECKPOINT_SECONDS": str(CHECKPOINT_SECONDS)}
-    sender = threading.Thread(target=fill, args=(running, models, events, span), daemon=True)
-    with Stage(running, options=often) as aggregate, Stage(running, "monitor"):
-        while not any(aggregate.members().values()):
-            time.sleep(_POLL_SECONDS)
-        sender.start()
-        first = next(sample for sample in aggregate.samples() if sample.done)
-        for last in aggregate.samples():
-            if not sender.is_alive() and last.done >= running.ends():
-                break
-    return (last.done - first.done) / (last.wall - first.wall)
 
 
 def _run(running: World, plan: Plan, closes: int) -> tuple[Sent, list[Closing], dict[tuple[str, int], float]]:

@@ -1,19 +1,51 @@
-"""A load process beside the stages: started by a plan, listened to, and told to stop."""
+"""Loads beside the stages: the most that both can do together, and a process that is told when to stop."""
 
 import json
 import os
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
-from benchmarks.load import Closing, Plan, Sent
+from benchmarks.aggregate import CHECKPOINT_SECONDS
+from benchmarks.events import Shape
+from benchmarks.load import Closing, Plan, Sent, fill
+from benchmarks.stage import Stage, stages
 from benchmarks.world import World
 
 _FLUSH_SECONDS = 120
+_LOOK_SECONDS = 0.05
+
+
+def most(running: World, models: Sequence[Shape], events: int, span: int, beside: Sequence[str] = ()) -> float:
+    """Events per second of the clock that stage 1 counts while they are sent, as fast as one process can.
+
+    A half of what it counts when nobody sends may be more than a machine can do that also carries the sender.
+
+    Args:
+        running: where nothing was sent yet, and the models are declared.
+        models: whose events.
+        events: how many.
+        span: event time of them, ms.
+        beside: roles that run too.
+    """
+    often = {"DRIFTLINE_CHECKPOINT_SECONDS": str(CHECKPOINT_SECONDS)}
+    sender = threading.Thread(target=fill, args=(running, models, events, span), daemon=True)
+    aggregate = Stage(running, options=often)
+    with stages(aggregate, *(Stage(running, role) for role in beside)):
+        while not any(aggregate.members().values()):
+            time.sleep(_LOOK_SECONDS)
+        sender.start()
+        first = next(sample for sample in aggregate.samples() if sample.done)
+        for last in aggregate.samples():
+            if not sender.is_alive() and last.done >= running.ends():
+                break
+    return (last.done - first.done) / (last.wall - first.wall)
 
 
 class Sending:

@@ -8,10 +8,9 @@ from typing import Annotated, NamedTuple
 import typer
 
 from app import wiring
-from benchmarks.aggregate import count
 from benchmarks.events import HOUR_MS, START, Shape, truth
-from benchmarks.live import Sending
-from benchmarks.load import Plan, fill
+from benchmarks.live import Sending, most
+from benchmarks.load import Plan, declare
 from benchmarks.measure import CACHE, ROOT, Cache, Events, Out, Root, Rounds, report, result
 from benchmarks.stage import Stage
 from benchmarks.world import world
@@ -43,10 +42,11 @@ def main(
 ) -> None:
     """From a new owner's assignment to within one second of the log, at half of the measured maximum load.
 
-    --events of history, in one open window, are counted first; then a load process goes on in that window, the
-    aggregator is killed (-9) and another one started at once, once a round. Until the group notices that the first is
-    gone (here after 6 s without a heartbeat) nobody owns its partitions: that time is the detection, and the events of
-    it are caught up in the recovery. A second's worth of the log is as many events as are sent in one.
+    --events of history, in one open window, are counted first, while they are sent as fast as one process can on the
+    same cores: half of that rate is the load. Then a load process goes on in that window, the aggregator is killed (-9)
+    and another one started at once, once a round. Until the group notices that the first is gone (here after 6 s
+    without a heartbeat) nobody owns its partitions: that time is the detection, and the events of it are caught up in
+    the recovery. A second's worth of the log is as many events as are sent in one.
     """
     wiring.configure_logging(quiet=True)
     found = {width: _measure(width, events, rounds, rate, root, cache) for width in WIDTHS}
@@ -65,8 +65,9 @@ def _measure(width: str, events: int, rounds: int, rate: float, root: Path, cach
     (folder / "holds.json").unlink(missing_ok=True)
     recovered = []
     # All event times are of one day, and so of one window, which does not end while this is measured.
-    with world(folder, cache, holds, lambda found: fill(found, models, events, _SPAN), _OPTIONS) as running:
-        rate = rate or count(running).per_second / 2
+    with world(folder, cache, holds, lambda found: declare(found.settings, models), _OPTIONS) as running:
+        highest = most(running, models, events, _SPAN)
+        rate = rate or highest / 2
         plan = Plan(
             models=1,
             shape={"width": width, "raw_features": False},
