@@ -102,7 +102,13 @@ class Owner:
     def model(
         self, model: Model, *, start: int | None = None, reference: Reference | None = None, cause_id: str = ""
     ) -> Applied:
-        """Make a model what its document says.
+        """Make a model what its document says; arguments and refusals as for :meth:`generation`."""
+        return self.generation(model, start=start, reference=reference, cause_id=cause_id)[0]
+
+    def generation(
+        self, model: Model, *, start: int | None = None, reference: Reference | None = None, cause_id: str = ""
+    ) -> tuple[Applied, ModelRecord]:
+        """Make a model what its document says, and tell the generation that stands then.
 
         Args:
             model: the document.
@@ -160,7 +166,8 @@ class Owner:
             *self._simulated(record, counted),
             *(f"warning: {gap}" for gap in gaps),
         )
-        return Applied(f"model {model_key(namespace, name)}", action, record.generation, record.effective_from, notes)
+        who = f"model {model_key(namespace, name)}"
+        return Applied(who, action, record.generation, record.effective_from, notes), record
 
     def record(self, row: AuditRow) -> None:
         """Write a row of the audit log, unless nothing is to be changed; it may be written again."""

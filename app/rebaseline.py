@@ -126,7 +126,9 @@ def of_counted(warehouse: Warehouse, model: Model, start: int, end: int, decided
     return Built(reference, cause, versions[0] if len(versions) == 1 else "", source, tuple(notes))
 
 
-def make(owner: Owner, model: Model, built: Built, *, start: int | None = None, pages: float = 1.0) -> Applied:
+def make(
+    owner: Owner, model: Model, built: Built, *, start: int | None = None, pages: float = 1.0
+) -> tuple[Applied, list[diagnostics.Shown]]:
     """Make it the reference of a model: a generation, and the audit row that says where it is from.
 
     The same file again changes nothing; of the same time, labels may have matured since.
@@ -138,13 +140,18 @@ def make(owner: Owner, model: Model, built: Built, *, start: int | None = None, 
         start: as for :meth:`app.declare.Owner.model`.
         pages: false pages in 30 days that the stored diagnostics are for.
 
+    Returns:
+        What became of it, and the stored diagnostics: of the reference as it stands, which has the importances of
+        features that the one before knew.
+
     Raises:
         Refused: what is counted already forbids the change.
         confluent_kafka.KafkaException: the brokers cannot be asked, or refuse.
     """
     namespace, name = model.metadata.namespace, model.metadata.name
-    reference = built.reference
-    applied = owner.model(model, start=start, reference=reference, cause_id=built.identity)
+    applied, record = owner.generation(model, start=start, reference=built.reference, cause_id=built.identity)
+    reference = record.reference or built.reference
+    streams = diagnostics.shown(model.spec, reference, pages)
     body = {
         "version": built.version,
         **built.source,
@@ -152,11 +159,10 @@ def make(owner: Owner, model: Model, built: Built, *, start: int | None = None, 
         "start": reference.start,
         "end": reference.end,
         "pages": pages,
-        "streams": diagnostics.as_json(diagnostics.shown(model.spec, reference, pages)),
+        "streams": diagnostics.as_json(streams),
     }
     owner.record(AuditRow(built.identity, "registration", "", namespace, name, built.version, reference.end, body))
     of = f" of version {built.version}" if built.version else ""
     what = f"reference{of}: {reference.rows:,} rows from {iso(reference.start)} to {iso(reference.end)}"
-    return Applied(
-        applied.name, applied.action, applied.generation, applied.effective_from, (what, *built.notes, *applied.notes)
-    )
+    notes = (what, *built.notes, *applied.notes)
+    return Applied(applied.name, applied.action, applied.generation, applied.effective_from, notes), streams

@@ -63,4 +63,4 @@ def register(
         Refused: what is counted already forbids the change.
         confluent_kafka.KafkaException: the brokers cannot be asked, or refuse.
     """
-    return rebaseline.make(owner, model, rebaseline.of_file(model, version, path, columns, timezone), start=start)
+    return rebaseline.make(owner, model, rebaseline.of_file(model, version, path, columns, timezone), start=start)[0]

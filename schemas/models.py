@@ -159,8 +159,9 @@ class Reference(Struct, frozen=True):
         watched: every quantity that may page, calibrated, then those of segments, the largest segment first; nothing in
             a reference of an older driftline.
         calibrated: of a binary model with labels enough, what its scores mean: the label-free estimate needs it.
-        importances: feature -> how much the model's answers depend on it, >= 0 (``retrain.fit.importances``); empty
-            where no model was asked: all are alike then.
+        importances: feature -> how much the model's answers depend on it, >= 0 (``retrain.fit.importances``, of this
+            reference's training or of an earlier one's); empty where no model was asked: all are alike then, unless
+            the spec says it.
     """
 
     start: int
@@ -239,18 +240,21 @@ class ModelRecord(Struct, frozen=True):
 
         Args:
             spec: None keeps this one's.
-            reference: what of it fits the spec is kept.
+            reference: what of it fits the spec is kept. One that asked no model has the importances of this one's.
             effective_from: start of the first window that it is meant for.
             cause_id: why there is a new generation.
         """
         new = spec or self.parsed()
+        fitting = reference and reference.fitting(new)
+        if fitting is not None and not fitting.importances and self.reference is not None:
+            fitting = replace(fitting, importances=self.reference.fitting(new).importances)
         return ModelRecord(
             namespace=self.namespace,
             model=self.model,
             generation=self.generation + 1,
             effective_from=max(effective_from, self.effective_from),
             spec=new.model_dump(mode="json"),
-            reference=reference and reference.fitting(new),
+            reference=fitting,
             cause_id=cause_id,
         )
 

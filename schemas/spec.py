@@ -49,6 +49,15 @@ class FeatureSpec(_Strict):
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     kind: FeatureKind
+    # Left out of what is stored while nobody says it, so that a spec without it is the same bytes as ever.
+    importance: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        exclude_if=lambda said: said is None,
+        description="how much the model's answers depend on it, relative to the others; preferred over what a training "
+        "here measured, and said of all features or of none",
+    )
 
 
 class WindowSpec(_Strict):
@@ -251,6 +260,16 @@ class ModelSpec(_Strict):
             raise ValueError(
                 f"segments with '=': {', '.join(ambiguous)}; name the tag alone (origin, not origin=JFK): each of its "
                 "values becomes a segment tag=value"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _importance_of_all_or_none(self) -> Self:
+        silent = [feature.name for feature in self.features if feature.importance is None]
+        if silent and len(silent) < len(self.features):
+            raise ValueError(
+                f"features without importance: {', '.join(silent)}; it is relative to the other features, so say it of "
+                "all (0: the least), or of none"
             )
         return self
 

@@ -139,8 +139,7 @@ def build(
             built = rebaseline.of_counted(house, document, *rows, None if report is None else report.at)
         at = None if start is None else to_ms(utc(start))
         accepted = pages or reference.accepted(settings, document.metadata.namespace, document.metadata.name)
-        applied = rebaseline.make(owner, document, built, start=at, pages=accepted)
-    found = reference.shown(document.spec, built.reference, accepted)
+        applied, found = rebaseline.make(owner, document, built, start=at, pages=accepted)
     if as_json:
         print(json.dumps(asdict(applied) | {"dry_run": dry_run, "streams": reference.as_json(found)}, indent=2))
     else:

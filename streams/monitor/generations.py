@@ -58,7 +58,13 @@ class Generation:
 
     @property
     def importances(self) -> dict[str, float]:
-        """Feature -> how much the model's answers depend on it; empty where nobody has said."""
+        """Feature -> how much the model's answers depend on it: what the owner says, else what a training measured.
+
+        Empty where nobody has said.
+        """
+        said = {one.name: one.importance for one in self.spec.features if one.importance is not None}
+        if said:
+            return said
         return self.reference.importances if self.reference is not None else {}
 
     @property

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from schemas.spec import ModelSpec
 
 FEATURES = [{"name": "x", "kind": "number"}]
+HEAVY = [{"name": "x", "kind": "number", "importance": 3}]
 
 
 def spec(**parts: Any) -> ModelSpec:
@@ -59,9 +60,18 @@ def test_a_task_without_what_it_needs_is_refused(parts: dict[str, Any], says: st
         ({"features": FEATURES * 2}, "features declared twice: x; name each of them once"),
         ({"segments": ["origin=JFK"]}, "segments with '=': origin=JFK; name the tag alone"),
         ({"segments": [""]}, "segments.0"),
+        ({"features": [*HEAVY, {"name": "y", "kind": "string"}]}, "features without importance: y; .* of all .* or of"),
+        ({"features": [{"name": "x", "kind": "number", "importance": -1}]}, "greater than or equal to 0"),
+        ({"features": [{"name": "x", "kind": "number", "importance": float("inf")}]}, "finite number"),
     ],
-    ids=["a segment twice", "a feature twice", "a value", "no name"],
+    ids=["a segment twice", "a feature twice", "a value", "no name", "some importances", "below 0", "infinite"],
 )
 def test_what_cannot_be_is_refused(parts: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         spec(**parts)
+
+
+def test_an_importance_that_nobody_says_is_not_stored() -> None:
+    """Records of specs without it, and what is named by their content, are the same bytes as before there was one."""
+    assert spec().model_dump(mode="json")["features"] == FEATURES
+    assert spec(features=HEAVY).model_dump(mode="json")["features"] == HEAVY
