@@ -15,6 +15,7 @@ from driftline_native._native import (
     Predictions,
     categorical,
     checksums,
+    mark,
     numeric,
     prefixed,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "Predictions",
     "categorical",
     "checksums",
+    "mark",
     "numeric",
     "prefixed",
 ]

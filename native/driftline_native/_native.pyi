@@ -131,6 +131,20 @@ def checksums(data: _Bytes, start: NDArray[np.int64], size: NDArray[np.int32]) -
         ValueError: a key does not lie within the data.
     """
 
+def mark(bits: NDArray[np.uint8], first: NDArray[np.int64], step: NDArray[np.int64], each: int) -> None:
+    """Set bits of a field of 8 * len(bits): of each row ``first``, ``first + step`` and so on, ``each`` of them.
+
+    Args:
+        bits: the field, a power of two of bytes; bit ``n`` is that of value ``2 ** (n % 8)`` in byte ``n // 8``.
+        first: of each row; numbers beyond the field begin again at 0.
+        step: of each row.
+        each: how many.
+
+    Raises:
+        BufferError, TypeError: a column is of another type, or the field is to be read only.
+        ValueError: the field is no power of two, or there are not as many steps as first bits.
+    """
+
 def prefixed(prefix: bytes, offsets: NDArray[np.int32], data: _Bytes) -> tuple[bytearray, bytearray]:
     """Keys of ids in Arrow's layout.
 

@@ -78,6 +78,32 @@ static PyObject *checksums(PyObject *Py_UNUSED(module), PyObject *args) {
     return found.array ? column_taken(&found) : NULL;
 }
 
+/* Set the bits first, first + step, ... of each row, `each` of them, modulo the size of the field. */
+static PyObject *mark(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *given[2], *done = NULL;
+    Py_buffer bits = {0};
+    Input first = {0}, step = {0};
+    unsigned int each;
+    if (!PyArg_ParseTuple(args, "w*OOI:mark", &bits, &given[0], &given[1], &each)) return NULL;
+    if (input_open(&first, given[0], "lq", "first") && input_open(&step, given[1], "lq", "step")) {
+        uint64_t mask = (uint64_t)bits.len * 8 - 1;
+        if (!bits.len || bits.len & (bits.len - 1) || first.size != step.size)
+            PyErr_SetString(PyExc_ValueError, "mark() needs a power of two of bytes, and a step for each first bit");
+        else {
+            uint8_t *field = bits.buf;
+            for (Py_ssize_t row = 0; row < first.size; row++) {
+                uint64_t at = (uint64_t)int_at(&first, row), further = (uint64_t)int_at(&step, row);
+                for (unsigned int bit = 0; bit < each; bit++, at += further) field[(at & mask) >> 3] |= (uint8_t)(1u << (at & 7));
+            }
+            done = Py_NewRef(Py_None);
+        }
+    }
+    PyBuffer_Release(&bits);
+    PyBuffer_Release(&first.view);
+    PyBuffer_Release(&step.view);
+    return done;
+}
+
 /* The keys of ids in Arrow's layout, and Kafka's hash of each. */
 static PyObject *prefixed(PyObject *Py_UNUSED(module), PyObject *args) {
     Span prefix;

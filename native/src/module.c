@@ -280,6 +280,7 @@ static PyMethodDef FUNCTIONS[] = {
     {"numeric", numeric, METH_VARARGS, "numeric(values, groups, n_groups, edges, low, high): counts of numbers by group"},
     {"categorical", categorical, METH_VARARGS, "categorical(codes, groups, n_groups, n_categories): counts of codes by group"},
     {"checksums", checksums, METH_VARARGS, "checksums(data, start, size): CRC-32 of each key"},
+    {"mark", mark, METH_VARARGS, "mark(bits, first, step, each): set bits of each row in a field"},
     {"prefixed", prefixed, METH_VARARGS, "prefixed(prefix, offsets, data): (data, hashes) of keys that begin with the prefix"},
     {NULL, NULL, 0, NULL}};
 

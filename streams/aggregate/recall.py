@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streams.aggregate.index import SIDES, Index, whole_numbers
-from streams.aggregate.seen import PLACES
+from streams.aggregate.seen import HASHES
 from warehouse.client import Warehouse
 
 _OWNED = "`partition` IN {owned:Array(UInt16)}"
@@ -64,13 +64,12 @@ def _since(table: str, below: Mapping[int, int], newest: int, warehouse: Warehou
 def _note_older(side: int, indexes: Mapping[int, Index], warehouse: Warehouse, asked: dict[str, list[int]]) -> None:
     def note(block: pa.Table) -> None:
         for p in pc.unique(block.column("p")).to_pylist():
-            places = whole_numbers(block.filter(pc.equal(block.column("p"), p)), "place")
-            indexes[p].left_out(side).add_places(places)
+            rows = block.filter(pc.equal(block.column("p"), p))
+            indexes[p].left_out(side).add_hashes(whole_numbers(rows, "hash"), whole_numbers(rows, "checksum"))
 
-    partitions = next(iter(indexes.values())).partitions
     warehouse.arrow_blocks(
-        f"SELECT `partition` AS p, arrayJoin(CAST({PLACES}, 'Array(UInt32)')) AS place FROM {SIDES[side][0]} "  # noqa: S608  all parts are ours
+        f"SELECT `partition` AS p, {HASHES} FROM {SIDES[side][0]} "  # noqa: S608  all parts are ours
         f"WHERE {_OWNED} AND `offset` < {_SINCE}",
         note,
-        {**asked, "partitions": partitions},
+        asked,
     )

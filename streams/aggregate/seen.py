@@ -9,21 +9,28 @@ from numpy.typing import NDArray
 
 from streams.aggregate.keys import Keys
 
+try:
+    from driftline_native import mark
+except ImportError:
+    _mark = None
+else:
+    _mark = mark
+
+Ints = NDArray[np.int64]
+
 BITS, OF_AN_ID = 2**27, 4
 """16 MB per partition and topic; of ten million ids four in a thousand new ones are looked up for nothing, of a million
 one in a million: (1 - e^(-k n / m))^k (Bloom 1970). Each look-up reads a granule of every part of the table."""
 
 _KEY = "concat(namespace, '/', model, '/', prediction_id)"
-PLACES = (
-    f"arrayMap(i -> (intDiv(kafkaMurmurHash({_KEY}), {{partitions:UInt32}}) + i * bitOr(toUInt64(CRC32({_KEY})), 1)) "
-    f"% {BITS}, range({OF_AN_ID}))"
-)
-"""The bits of a row, in ClickHouse's words: the hash of Kafka's partitioner, and steps of zlib's checksum from there on
-(Kirsch and Mitzenmacher 2008: two hashes are as good as four)."""
+HASHES = f"kafkaMurmurHash({_KEY}) AS hash, CRC32({_KEY}) AS checksum"
+"""The two hashes of a row, in ClickHouse's words: that of Kafka's partitioner, and zlib's checksum."""
 
 
 class Seen:
     """A set of ids of one source partition that may say yes for no.
+
+    An id has the bits h, h + c, h + 2 c, ...: two hashes are as good as many (Kirsch and Mitzenmacher 2008).
 
     Args:
         partitions: how many there are: all hashes here leave the same rest.
@@ -35,13 +42,17 @@ class Seen:
 
     def add(self, keys: Keys) -> None:
         """Remember ids."""
-        first, step = self._first(keys), _step(keys)
-        for number in range(OF_AN_ID):
-            self.add_places((first + number * step) % BITS)
+        self.add_hashes(keys.hashes.astype(np.int64), keys.checksums().astype(np.int64))
 
-    def add_places(self, places: NDArray[np.int64]) -> None:
-        """Remember ids by their bits (see :data:`PLACES`)."""
-        np.bitwise_or.at(self._bits, places >> 3, (1 << (places & 7)).astype(np.uint8))
+    def add_hashes(self, hashes: Ints, checksums: Ints) -> None:
+        """Remember ids by their hashes (see :data:`HASHES`)."""
+        first, step = hashes // self._partitions, checksums | 1
+        if _mark is not None:
+            _mark(self._bits, first, step, OF_AN_ID)
+            return
+        for number in range(OF_AN_ID):
+            places = (first + number * step) % BITS
+            np.bitwise_or.at(self._bits, places >> 3, (1 << (places & 7)).astype(np.uint8))
 
     def maybe(self, keys: Keys) -> Keys:
         """Those of some ids that may have been added."""
@@ -49,23 +60,16 @@ class Seen:
 
     def known(self, keys: Keys) -> NDArray[np.bool_]:
         """Of each id whether it may have been added."""
-        found = self._are_set(self._first(keys))
+        found = self._are_set(keys.hashes.astype(np.int64) // self._partitions)
         # Most are new, and their first bit says so.
         doubtful = np.flatnonzero(found)
         some = keys.take(doubtful)
-        first, step = self._first(some), _step(some)
+        first, step = some.hashes.astype(np.int64) // self._partitions, some.checksums().astype(np.int64) | 1
         for number in range(1, OF_AN_ID):
-            found[doubtful] &= self._are_set((first + number * step) % BITS)
+            found[doubtful] &= self._are_set(first + number * step)
         return found
 
-    def _are_set(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _are_set(self, numbers: Ints) -> NDArray[np.bool_]:
+        places = numbers % BITS
         found: NDArray[np.bool_] = (self._bits[places >> 3] >> (places & 7).astype(np.uint8) & 1).astype(np.bool_)
         return found
-
-    def _first(self, keys: Keys) -> NDArray[np.int64]:
-        return keys.hashes.astype(np.int64) // self._partitions % BITS
-
-
-def _step(keys: Keys) -> NDArray[np.int64]:
-    """From one bit of an id to its next; odd, so that all of them differ."""
-    return keys.checksums().astype(np.int64) | 1

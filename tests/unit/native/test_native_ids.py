@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from driftline_native import Ids as Table
-from driftline_native import checksums, prefixed
+from driftline_native import checksums, mark, prefixed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -123,3 +123,17 @@ def test_checksums_are_of_keys_within_the_data() -> None:
         checksums(data, np.zeros(1, np.int64), size)
     with pytest.raises(TypeError):
         checksums(data, np.zeros(1, np.int64), size.astype(np.int64))
+
+
+def test_bits_are_set_within_the_field_only() -> None:
+    bits = np.zeros(16, np.uint8)
+    mark(bits, np.array([3, 127, -1]), np.array([5, 1, 1]), 2)
+    assert np.flatnonzero(np.unpackbits(bits, bitorder="little")).tolist() == [0, 3, 8, 127]
+    for field, steps in ((np.zeros(12, np.uint8), [1]), (np.zeros(0, np.uint8), [1]), (bits, [1, 1])):
+        with pytest.raises(ValueError, match="power of two"):
+            mark(field, np.array([1]), np.array(steps), 1)
+    with pytest.raises(TypeError):
+        mark(bits, np.array([1.0]), np.array([1]), 1)
+    bits.flags.writeable = False
+    with pytest.raises((BufferError, TypeError)):
+        mark(bits, np.array([1]), np.array([1]), 1)
