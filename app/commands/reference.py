@@ -110,9 +110,9 @@ def build(
     driftline reference build --model churn --since 2026-10-01 --until 2026-10-29
 
     It is a new generation, like a changed document: windows from --from on are compared with it, and evidence begins
-    anew. That costs a part of the budget of false pages, so do it because the world has changed, not because a page is
-    a nuisance. Take four weeks or more, and rows that the model has not learned from. What the reference can promise is
-    printed, and kept in the audit log.
+    anew. That costs: for 30 days evidence pages at twice the thresholds (after two re-baselines at three times, and so
+    on). So do it because the world has changed, not because a page is a nuisance. Take four weeks or more, and rows
+    that the model has not learned from. What the reference can promise is printed, and kept in the audit log.
     """
     wiring.configure_logging(quiet=True)
     from dataclasses import asdict

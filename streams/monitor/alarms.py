@@ -60,7 +60,15 @@ class Windows(NamedTuple):
     others: Sequence[PerformanceWindow]
 
 
-def weigh(held: Held, before: State, windows: Windows, *, pages: float, estimate_error: float | None) -> Weighed:
+def weigh(
+    held: Held,
+    before: State,
+    windows: Windows,
+    *,
+    pages: float,
+    estimate_error: float | None,
+    rebaselined: int = 0,
+) -> Weighed:
     """Take what a tick's windows show.
 
     Args:
@@ -69,6 +77,7 @@ def weigh(held: Held, before: State, windows: Windows, *, pages: float, estimate
         windows: that the tick looks at.
         pages: false pages in 30 days that the model may have.
         estimate_error: calibration error of the scores on matured labels; None: not known.
+        rebaselined: how often the model was given another reference in the month before.
     """
     generation, tested = windows.generation, windows.tested
     answers = held.served(windows.closing)
@@ -85,7 +94,8 @@ def weigh(held: Held, before: State, windows: Windows, *, pages: float, estimate
         beside=sorted(beside | {window.version for window in windows.others}),
         at=at,
     )
-    promises = promised(generation, pages, estimate_error, newcomers, tested=tested)
+    # Another reference lets what has paged page again, and may be wrong itself: those of a month share its budget.
+    promises = promised(generation, pages / (1 + rebaselined), estimate_error, newcomers, tested=tested)
     by_stream = {promise.key: promise for promise in promises}
     stepped = watching.advance(before.watched, promises, seen)
     conditions = []

@@ -116,6 +116,7 @@ class ModelMonitor:
             alarms.Windows(generation, start, tested_generation, labelled, others),
             pages=pages,
             estimate_error=calibrating.error(matured, generation),
+            rebaselined=generations.rebaselined(start),
         )
         by_hard_rules = conditions.find(held, generation, start, served, None if evidence.of_loss else run, pages=pages)
         counted = traffic(held, start)[ALL]

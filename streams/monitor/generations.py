@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from detectors import enough
+from detectors import budget, enough
 from schemas.ids import content_id
 from schemas.models import FeatureReference, ModelRecord, Reference, Watch
 from schemas.partials import ALL
 from schemas.spec import FeatureKind, ModelSpec, milliseconds
 from schemas.tasks import USUAL_LOSS, Loss
+
+_MONTH = budget.MONTH_DAYS * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,27 @@ class Generations:
         """The generation of the window that starts at ``start``: the newest in effect, the oldest when none is."""
         return next((g for g in reversed(self.ordered) if g.effective_from <= start), self.ordered[0])
 
+    def rebaselined(self, start: int) -> int:
+        """How often other rows became the reference of a model that was watched by evidence, in the month before.
+
+        The month ends with the beginning of the window from ``start``. A generation that another one replaced before
+        it was in force does not count, nor does a reference that the model collected once more: it begins with the same
+        rows.
+        """
+        followed = zip(self.ordered, self.ordered[1:], strict=False)
+        in_force = [one for one, after in followed if one.effective_from < after.effective_from]
+        return sum(
+            start - _MONTH < new.effective_from <= start and _rebaselined(old, new)
+            for old, new in pairwise([*in_force, self.ordered[-1]])
+        )
+
     def floor(self, start: int) -> int:
         """Start of the oldest window that labels may still reach once the window from ``start`` has closed."""
         generation = self.at(start)
         return start - generation.maturity - milliseconds(generation.spec.windows.label_horizon)
+
+
+def _rebaselined(old: Generation, new: Generation) -> bool:
+    if old.reference is None or new.reference is None or old.reference.start == new.reference.start:
+        return False
+    return any(watched.scales for _, watched in old.watches)
