@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.events import SourceTopic
 from schemas.settings import Settings
-from streams.aggregate.checkpoint import POINTER_FORMAT, pointer
+from streams.aggregate.checkpoint import pointer, read_pointer
 from warehouse.client import Warehouse
 
 SIDES: tuple[SourceTopic, SourceTopic] = ("predictions", "outcomes")
@@ -29,12 +29,15 @@ _ON_ITS_WAY = frozenset(
 """Errors of a group whose coordinator is being found, as after a broker's start."""
 
 
+NOBODY = "nobody"
+"""Owner in the pointer of a partition of which nothing was counted."""
+
 Kind = Literal["partitions", "recreated", "reset", "ahead", "deleted"]
 """What can be wrong: see :func:`read`."""
 
 
 class Head(NamedTuple):
-    """The newest checkpoint of a partition that ClickHouse has; seq 0: none yet."""
+    """A checkpoint of a partition; seq 0: there is none yet."""
 
     seq: int
     owner: str
@@ -55,6 +58,9 @@ class Place:
     Attributes:
         committed: by the group, None where nothing is.
         metadata: of the committed offset of predictions: the pointer.
+        head: the newest checkpoint that ClickHouse vouches for.
+        decided: the newest one that is known to be decided: the head, or the one after it, whose owner died between
+            its decision and the head.
         ends: of the two logs.
     """
 
@@ -62,6 +68,7 @@ class Place:
     committed: tuple[int | None, int | None]
     metadata: str
     head: Head
+    decided: Head
     ends: tuple[Ends, Ends]
 
     @property
@@ -69,13 +76,22 @@ class Place:
         """Number of the checkpoint that the group has decided; None when its pointer cannot be read."""
         if self.committed[0] is None:
             return 0
-        version, _, rest = self.metadata.partition(":")
-        seq, _, owner = rest.partition(":")
-        return int(seq) if version == POINTER_FORMAT and seq.isdecimal() and owner else None
+        found = read_pointer(self.metadata)
+        return found[0] if found else None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the group has no pointer any more, or an old one, so that what it has committed means nothing."""
+        return self.seq is None or self.seq < self.head.seq
 
     def start(self, side: int) -> int:
-        """Where the next owner will read on."""
-        return max(self.committed[side] or 0, self.head.positions[side])
+        """Where the next owner is to read on: where was counted to, or behind it what Kafka has deleted."""
+        recorded, committed = self.decided.positions[side], self.committed[side] or 0
+        return recorded if self.lost or committed > self.ends[side].low else max(recorded, committed)
+
+    def skips(self, side: int) -> int:
+        """How many events that Kafka still has lie between where was counted to and the committed offset."""
+        return max(0, (self.committed[side] or 0) - max(self.decided.positions[side], self.ends[side].low))
 
 
 @dataclass(frozen=True)
@@ -106,7 +122,7 @@ def read(settings: Settings, warehouse: Warehouse) -> Facts:
 
     - *partitions*: the source topics have another number of partitions than the settings say, or than was counted.
     - *recreated*: a source topic is not the one that was counted until now (another id), so its offsets begin anew.
-    - *reset*: the group's offsets are behind the tables: they expired or were reset.
+    - *reset*: the group's offsets are behind the tables, have no pointer, or skip events: they expired or were reset.
     - *ahead*: the group's pointer is no checkpoint of this database.
     - *deleted*: events were deleted from Kafka before they were counted.
 
@@ -155,22 +171,25 @@ def _places(settings: Settings, warehouse: Warehouse) -> list[Place]:
     finally:
         consumer.close()
     heads = _heads(warehouse)
+    first, second = SIDES
 
     def offset(side: SourceTopic, p: int) -> int | None:
         found = committed[settings.topic(side), p].offset
         return found if found >= 0 else None
 
-    first, second = SIDES
-    return [
-        Place(
+    def place(p: int) -> Place:
+        head = heads.get(p, Head(0, "", (0, 0)))
+        found = Place(
             partition=p,
             committed=(offset(first, p), offset(second, p)),
             metadata=committed[settings.topic(first), p].metadata or "",
-            head=heads.get(p, Head(0, "", (0, 0))),
+            head=head,
+            decided=head,
             ends=(ends[settings.topic(first), p], ends[settings.topic(second), p]),
         )
-        for p in partitions
-    ]
+        return replace(found, decided=_decided(found, warehouse))
+
+    return [place(p) for p in partitions]
 
 
 def _committed(consumer: Consumer, asked: list[TopicPartition]) -> list[TopicPartition]:
@@ -193,6 +212,34 @@ def _heads(warehouse: Warehouse) -> Mapping[int, Head]:
         "SELECT `partition`, seq, owner, predictions_offset, outcomes_offset FROM heads FINAL"
     )
     return {p: Head(seq, owner, (first, second)) for p, seq, owner, first, second in rows}
+
+
+def _decided(place: Place, warehouse: Warehouse) -> Head:
+    """The newest decided checkpoint of a partition.
+
+    The pointer names it. When that is lost, rows of ``partials`` show a decision, since nobody writes them before; to
+    count again what they hold would count it twice. A decision that shows nowhere may as well be made again.
+    """
+    head, seq = place.head, place.head.seq + 1
+    if not (place.lost or place.seq == seq):
+        return head
+    asked = {"p": place.partition, "seq": seq}
+    if place.lost and not warehouse.rows(
+        "SELECT 1 FROM partials WHERE `partition` = {p:UInt16} AND seq = {seq:UInt64} LIMIT 1", asked
+    ):
+        return head
+    rows = warehouse.rows(
+        "SELECT owner, JSONExtract(body, 'positions', 'Array(UInt64)') FROM redo "
+        "WHERE `partition` = {p:UInt16} AND seq = {seq:UInt64} LIMIT 1 BY owner",
+        asked,
+    )
+    named = read_pointer(place.metadata)
+    redos = [Head(seq, owner, (first, second)) for owner, (first, second) in rows]
+    if place.lost or named is None:
+        return redos[0] if redos else head
+    first, second = (max(at or 0, recorded) for at, recorded in zip(place.committed, head.positions, strict=True))
+    # Without its redo record, of which stage 1 will tell, what is committed cannot be doubted.
+    return next((redo for redo in redos if redo.owner == named[1]), Head(*named, (first, second)))
 
 
 def _count(settings: Settings, topic: str, found: int) -> Problem:
@@ -226,36 +273,42 @@ def _recreated(topic: str) -> Problem:
 
 
 def _problems(settings: Settings, place: Place, recreated: set[str]) -> list[Problem]:
-    head, name = place.head, settings.topic(SIDES[0])
-    found = []
-    if place.seq is None or place.seq > head.seq + 1:
-        found.append(
+    head, name, group = place.head, settings.topic(SIDES[0]), settings.group("aggregate")
+    if (place.seq is None and place.metadata) or (place.seq or 0) > head.seq + 1:
+        return [
             Problem(
                 "ahead",
                 name,
                 place.partition,
-                f"the group {settings.group('aggregate')} has committed {place.metadata!r}, the database "
+                f"the group {group} has committed {place.metadata!r}, the database "
                 f"{settings.database} knows checkpoint {head.seq} of partition {place.partition}: it is another "
                 "database, or another program commits in this group.",
                 "name the right database (DRIFTLINE_DATABASE), restore it from a backup, or use another topic prefix",
             )
-        )
-    elif place.seq < head.seq:
+        ]
+    found = []
+    if place.seq is None:
+        found.append(_reset(place, 0, name, group))
+    elif place.lost:
         was = "nothing" if place.committed[0] is None else f"checkpoint {place.seq}"
         found.append(
             Problem(
                 "reset",
                 name,
                 place.partition,
-                f"the group {settings.group('aggregate')} has committed {was} of partition {place.partition}, but "
-                f"checkpoint {head.seq} is recorded: the offsets were reset, or have expired (a group without members "
-                "keeps them for offsets.retention.minutes).",
-                f"{RESTORE}: it commits checkpoint {head.seq} again",
+                f"the group {group} has committed {was} of partition {place.partition}, but "
+                f"checkpoint {place.decided.seq} is recorded: the offsets were reset, or have expired (a group without "
+                "members keeps them for offsets.retention.minutes).",
+                f"{RESTORE}: it commits checkpoint {place.decided.seq} again",
             )
         )
     for side, topic in enumerate(map(settings.topic, SIDES)):
         low, high = place.ends[side]
-        if topic in recreated or not (place.head.seq or place.committed[side]):
+        if topic in recreated:
+            continue
+        if place.skips(side) and not any(problem.topic == topic for problem in found):
+            found.append(_reset(place, side, topic, group))
+        if not (place.decided.seq or place.start(side)):
             continue
         if place.start(side) < low:
             found.append(
@@ -274,8 +327,23 @@ def _problems(settings: Settings, place: Place, recreated: set[str]) -> list[Pro
     return found
 
 
+def _reset(place: Place, side: int, topic: str, group: str) -> Problem:
+    """Somebody has set an offset by hand: it came without a pointer, or skips events."""
+    seq, to = place.decided.seq, place.start(side)
+    recorded = f"events are counted to {to} (checkpoint {seq})" if seq else "nothing is counted of it yet"
+    costs = f", {place.skips(side)} events between would be skipped" if place.skips(side) else ""
+    return Problem(
+        "reset",
+        topic,
+        place.partition,
+        f"the group {group} has offset {place.committed[side]} of {topic}[{place.partition}] committed, but {recorded}"
+        f"{costs}: somebody has reset the group's offsets (kafka-consumer-groups --reset-offsets), or another program "
+        "commits in this group.",
+        f"{RESTORE}: it commits {f'checkpoint {seq} ({to})' if seq else 'the oldest event'} again. To reset offsets "
+        "counts nothing again, nor skips anything",
+    )
+
+
 def pointer_of(place: Place) -> str:
     """The metadata that belongs to a partition's newest decided checkpoint."""
-    if place.seq and place.seq > place.head.seq:
-        return place.metadata
-    return pointer(place.head.seq, place.head.owner)
+    return pointer(place.decided.seq, place.decided.owner or NOBODY)

@@ -97,7 +97,9 @@ def restore(
     offsets = []
     for place in facts.places:
         wrong = [problem for problem in facts.problems if problem.partition in (place.partition, None)]
-        if place.head.seq and any(problem.kind != "partitions" for problem in wrong):
+        # Of a partition that was never counted nothing is recorded; what somebody has committed is undone all the same.
+        mend = any(problem.kind != "partitions" for problem in wrong)
+        if mend and (place.decided.seq or any(problem.kind == "reset" for problem in wrong)):
             offsets += _offsets(settings, place, recreated)
             done.append(f"partition {place.partition}: {', '.join(str(o.offset) for o in offsets[-2:])} committed")
     if not dry_run:

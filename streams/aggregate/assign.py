@@ -10,7 +10,7 @@ from msgspec import Raw, Struct
 from schemas.events import SourceTopic
 from schemas.partials import Adoption, Redo, Watermarks, model_key
 from schemas.settings import Settings
-from streams.aggregate.checkpoint import POINTER_FORMAT, CommitRefused, Outputs, reveal
+from streams.aggregate.checkpoint import POINTER_FORMAT, CommitRefused, Outputs, read_pointer, reveal
 from streams.aggregate.index import Index
 from streams.aggregate.models import Models
 from streams.aggregate.recall import recall
@@ -40,10 +40,10 @@ def assign(
     2. Read the redo records that the pointers name.
     3. Repeat C5 - C7 of them, always, even if it looks done: its owner may have died between any two steps.
     4. Load positions, watermarks and the index; windows are loaded when they are touched. Offsets that were committed
-       beyond the recorded positions count: so an operator goes on behind events that Kafka has deleted.
+       beyond the recorded positions count where Kafka has deleted what is between: so an operator goes on behind it.
 
     Raises:
-        CannotContinue: 1 or 2 found that something is missing.
+        CannotContinue: something is missing, or would be skipped.
         CommitRefused: somebody else has taken over meanwhile; join again.
         confluent_kafka.KafkaException: the group does not answer; join again.
     """
@@ -75,7 +75,7 @@ def assign(
     for p in partitions:
         start = started.get(p, heads[p])
         first, second = (
-            max(recorded, committed[side, p].offset) if start.seq else _oldest(committed[side, p], consumer)
+            _next(committed[side, p], recorded, consumer) if start.seq else _oldest(committed[side, p], consumer)
             for side, recorded in zip(SIDES, start.positions, strict=True)
         )
         states[p] = _load(msgspec.structs.replace(start, positions=(first, second)), models, out, owner, now)
@@ -99,10 +99,27 @@ def _committed(partitions: Sequence[int], consumer: Consumer, settings: Settings
     return {(sides[answer.topic], answer.partition): answer for answer in answers}
 
 
+def _next(committed: TopicPartition, recorded: int, consumer: Consumer) -> int:
+    """Where a partition goes on: at the recorded position, or behind it if nothing that Kafka still has is skipped.
+
+    Raises:
+        CannotContinue: events would be skipped that nobody has counted.
+    """
+    if committed.offset <= recorded:
+        return recorded
+    low, _ = consumer.get_watermark_offsets(committed, timeout=_ANSWER_SECONDS, cached=False)
+    if committed.offset > low:
+        raise CannotContinue(
+            f"{committed.topic}[{committed.partition}] has offset {committed.offset} committed, but events are counted "
+            f"to {recorded} only: the offsets were reset. Stop all aggregators, then: driftline offsets restore"
+        )
+    return int(committed.offset)
+
+
 def _oldest(committed: TopicPartition, consumer: Consumer) -> int:
     """Where a partition begins that was never counted: what is committed, or else the oldest event that Kafka has."""
     if committed.offset >= 0:
-        return int(committed.offset)
+        return _next(committed, 0, consumer)
     low, _ = consumer.get_watermark_offsets(
         TopicPartition(committed.topic, committed.partition), timeout=_ANSWER_SECONDS, cached=False
     )
@@ -116,15 +133,15 @@ def _pointers(partitions: Sequence[int], committed: _Committed) -> dict[int, tup
         if answer.offset < 0:
             pointers[answer.partition] = (0, "")
             continue
-        version, _, rest = (answer.metadata or "").partition(":")
-        seq, _, owner = rest.partition(":")
-        if version != POINTER_FORMAT or not seq.isdecimal() or not owner:
+        found = read_pointer(answer.metadata or "")
+        if found is None:
             raise CannotContinue(
                 f"{answer.topic}[{answer.partition}] has offset {answer.offset} committed with metadata "
-                f"{answer.metadata!r}, expected {POINTER_FORMAT}:<seq>:<owner>. Something else commits in this group; "
-                "give it another group."
+                f"{answer.metadata!r}, expected {POINTER_FORMAT}:<seq>:<owner>. The offsets were reset (then stop all "
+                "aggregators, and: driftline offsets restore), or something else commits in this group (give it "
+                "another one)."
             )
-        pointers[answer.partition] = (int(seq), owner)
+        pointers[answer.partition] = found
     return pointers
 
 

@@ -98,6 +98,13 @@ def pointer(seq: int, owner: str) -> str:
     return f"{POINTER_FORMAT}:{seq}:{owner}"
 
 
+def read_pointer(metadata: str) -> tuple[int, str] | None:
+    """(seq, owner) of :func:`pointer`; None: stage 1 has not written it."""
+    version, _, rest = metadata.partition(":")
+    seq, _, owner = rest.partition(":")
+    return (int(seq), owner) if version == POINTER_FORMAT and seq.isdecimal() and owner else None
+
+
 def settle(states: Mapping[int, State], work: Work, models: Models, out: Outputs) -> None:
     """Write raw rows of what waits and count it, so that memory is free of it; a checkpoint's step C1, or before one.
 

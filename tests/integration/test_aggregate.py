@@ -33,10 +33,13 @@ from aggregate_world import (
     progress,
 )
 from clickhouse_connect.driver.client import Client
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from app import reconcile
+from app.offsets.places import read
+from app.offsets.restore import refuse, restore
+from app.offsets.words import table
 from schemas.models import ModelRecord
 from schemas.partials import PartialMessage, Watermarks
 from schemas.settings import Settings
@@ -441,6 +444,112 @@ def test_offsets_that_are_behind_the_tables_are_refused(installation: Installati
     admin.delete_consumer_groups([group])[group].result()
     with pytest.raises(CannotContinue, match="reset or have expired"), running(installation) as ended:
         until(ended)
+
+
+def _reset(installation: Installation, topics: list[TopicName], to: str) -> None:
+    """As ``kafka-consumer-groups --reset-offsets --to-earliest`` or ``--to-latest``: offsets without metadata."""
+    settings, group = installation.settings, installation.settings.group("aggregate")
+    admin, reader = AdminClient(settings.kafka()), Consumer(settings.consumer("reader"))
+    until(lambda: not admin.describe_consumer_groups([group])[group].result(30).members)
+    places = [TopicPartition(settings.topic(topic), p) for topic in topics for p in range(PARTITIONS)]
+    for place in places:
+        place.offset = reader.get_watermark_offsets(place, timeout=30)[to == "latest"]
+    reader.close()
+    done = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])[group].result(30)
+    assert not [place for place in done.topic_partitions if place.error]
+
+
+def _refused(installation: Installation) -> list[tuple[str, str]]:
+    """(kind, topic and what happened) of each problem at a start; accepts the topics where there is none."""
+    problems = refuse(installation.settings, installation.warehouse, now=lambda: START)
+    return [(problem.kind, f"{problem.topic}: {problem.text} {problem.mend}") for problem in problems]
+
+
+def _restore(installation: Installation) -> list[str]:
+    settings, warehouse = installation.settings, installation.warehouse
+    return restore(settings, warehouse, now=lambda: START, say=print, dry_run=False)
+
+
+def _rest_is_counted_once(installation: Installation) -> None:
+    assert _restore(installation) == []
+    assert _refused(installation) == []
+    with running(installation):
+        installation.promise(END)
+        installation.wait(END)
+    installation.check()
+
+
+@pytest.mark.parametrize("to", ["earliest", "latest"])
+@pytest.mark.parametrize("topics", [["predictions"], ["outcomes"], ["predictions", "outcomes"]])
+def test_offsets_that_were_reset_are_refused_and_restored(
+    installation: Installation, topics: list[TopicName], to: str
+) -> None:
+    sent = events(1_000, seed=11)
+    assert _refused(installation) == []
+    with running(installation):
+        installation.send(sent[:700])
+        installation.promise(START)
+        installation.wait(START)
+    installation.send(sent[700:])
+    _reset(installation, topics, to)
+
+    said = _refused(installation)
+    if (topics, to) == (["outcomes"], "earliest"):
+        # The pointer is still there, and stage 1 goes on at what is recorded.
+        assert said == []
+        assert "To reset offsets counts nothing again" in table(read(installation.settings, installation.warehouse))
+    else:
+        missing = {installation.settings.topic(t) for t in topics if to == "latest" or t == "predictions"}
+        assert sorted(text.split(":")[0] for _, text in said) == sorted([*missing] * PARTITIONS)
+        assert {kind for kind, _ in said} == {"reset"}
+        for _, text in said:
+            assert "somebody has reset the group's offsets (kafka-consumer-groups --reset-offsets)" in text
+            assert "events are counted to" in text
+            assert ("would be skipped" in text) == (to == "latest")
+            assert "driftline offsets restore" in text
+        # One that is at work does not ask; it takes over nothing either.
+        with pytest.raises(CannotContinue, match=r"offsets were reset.*restore"), running(installation) as ended:
+            until(ended)
+        assert len(_restore(installation)) == PARTITIONS
+    _rest_is_counted_once(installation)
+
+
+def test_offsets_that_were_set_before_anything_was_counted_skip_nothing(installation: Installation) -> None:
+    installation.send(events(300, seed=12))
+    _reset(installation, ["predictions", "outcomes"], "latest")
+    said = _refused(installation)
+    assert len(said) == 2 * PARTITIONS
+    assert all(kind == "reset" and "nothing is counted of it yet" in text for kind, text in said)
+    assert len(_restore(installation)) == PARTITIONS
+    _rest_is_counted_once(installation)
+
+
+@pytest.mark.parametrize("point", ["C4", "C5"])
+def test_offsets_that_were_reset_after_a_kill_are_restored_to_the_last_decision(
+    installation: Installation, point: str
+) -> None:
+    sent = events(3_000, seed=13)
+    assert _refused(installation) == []
+    with process(installation, point, 2, signal.SIGKILL) as child:
+        feed(installation, sent, lambda: child.poll() is not None)
+    installation.send(sent)
+    _reset(installation, ["predictions", "outcomes"], "latest")
+    assert {kind for kind, _ in _refused(installation)} == {"reset"}
+    assert len(_restore(installation)) == PARTITIONS
+    _rest_is_counted_once(installation)
+
+
+def test_outcomes_that_were_reset_behind_a_decision_without_its_head_are_restored(installation: Installation) -> None:
+    sent = events(3_000, seed=14)
+    assert _refused(installation) == []
+    with process(installation, "C4", 2, signal.SIGKILL) as child:
+        feed(installation, sent, lambda: child.poll() is not None)
+    assert _refused(installation) == [], "committed beyond the head, as decided"
+    installation.send(sent)
+    _reset(installation, ["outcomes"], "latest")
+    assert {kind for kind, _ in _refused(installation)} == {"reset"}
+    assert len(_restore(installation)) == PARTITIONS
+    _rest_is_counted_once(installation)
 
 
 def _delete(installation: Installation, *, below: dict[int, int]) -> None:
