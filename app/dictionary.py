@@ -17,7 +17,8 @@ DOCUMENT = Path(__file__).parent.parent / "docs" / "analysts.md"
 _BEGIN, _END = "<!-- dictionary: written by python -m app.dictionary -->", "<!-- end of the dictionary -->"
 
 FIRST = (
-    "windows", "performance", "label_coverage", "drift", "feature_quality", "scores", "latency", "volume",
+    "windows", "performance", "estimated_performance", "label_coverage", "drift", "feature_quality", "scores",
+    "latency", "volume",
     "window_metrics", "incident_list", "incident_conditions", "watched_quantities", "delivery_log", "silences",
     "versions",
     "rollout_history", "serving_history", "serving", "shadow_comparison", "served", "predictions", "outcomes",

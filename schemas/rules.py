@@ -1,7 +1,7 @@
 """An owner's own limits: ``labelled.auc < 0.75 for 2 windows``, on any number that stage 2 settles once.
 
     rule   = metric ("<" | "<=" | ">" | ">=") number { "for" count "windows" | "[" tag "=" value "]" }
-    metric = "labelled." m | "feature." name "." m | "score." m | "latency." m | "quality.counted"
+    metric = "labelled." m | "estimate." m | "feature." name "." m | "score." m | "latency." m | "quality.counted"
 
 Numbers that still grow after their window has closed (late and duplicate events, revised performance) are not offered:
 a page must not depend on when it was looked at. ``labelled`` is the performance that was tested once.
@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.tasks import IN_SEGMENTS, METRICS, SCORE, Task
+from schemas.tasks import ESTIMATED, IN_SEGMENTS, METRICS, SCORE, Task
 
 Operator = Literal["<", "<=", ">", ">="]
 
@@ -54,7 +54,7 @@ class Rule:
 
     @property
     def view(self) -> str:
-        """``labelled``, ``feature``, ``score``, ``latency`` or ``quality``."""
+        """``labelled``, ``estimate``, ``feature``, ``score``, ``latency`` or ``quality``."""
         return self.metric.partition(".")[0]
 
     @property
@@ -88,6 +88,7 @@ def metrics(task: Task, features: Iterable[tuple[str, str]]) -> dict[str, bool]:
     """
     known = {f"labelled.{metric}": metric in IN_SEGMENTS[task] for metric in METRICS[task]}
     known[COVERAGE] = False
+    known |= {f"estimate.{metric}": False for metric in ESTIMATED[task]}
     for name, kind in features:
         for metric in (*EVERY_FEATURE, *(NUMBERS if kind == "number" else CATEGORIES)):
             known[f"feature.{name}.{metric}"] = True

@@ -37,5 +37,12 @@ SCORE: dict[Task, tuple[str, ...]] = {
 }
 """Predictions of a window, before any label."""
 
+ESTIMATED: dict[Task, tuple[str, ...]] = {
+    "binary": ("accuracy", "precision", "recall", "f1", "auc"),
+    "multiclass": (),
+    "regression": (),
+}
+"""Performance that the scores of a window let one expect, before any label."""
+
 USUAL_LOSS: dict[Task, Loss] = {"binary": "log_loss", "multiclass": "error_rate", "regression": "mae"}
 """Labelled loss of a task while no reference says which."""

@@ -74,7 +74,7 @@ def _empty(kind: str) -> Any:
 
 class _Models:
     def __init__(self) -> None:
-        self._generations = Generations.of([monitor_world.record()])
+        self._generations = Generations.of([monitor_world.record(of=monitor_world.meaning(monitor_world.reference()))])
 
     def read(self) -> None:
         """There is nothing more to learn."""

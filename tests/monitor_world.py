@@ -26,7 +26,7 @@ from detectors.sketch import (
 )
 from detectors.stream import Calendar, Measure, Stream, fit
 from schemas.lifecycle import Incident, Report
-from schemas.models import ModelRecord, Reference, Scale, Watch
+from schemas.models import Calibrated, ModelRecord, Reference, Scale, Watch
 from schemas.partials import PartialMessage, SketchRow, Watermarks, model_key
 from schemas.spec import AlertSpec, FeatureSpec, ModelSpec, RetrainingSpec, WindowSpec
 from schemas.tables import CHECKPOINTS, PARTIALS
@@ -128,6 +128,11 @@ def reference(length: int = 10) -> Reference:
         window_losses=[float(part.mean()) for part in np.split(log_loss, length)],
         window_rows=[2 * ROWS] * length,
     )
+
+
+def meaning(of: Reference) -> Reference:
+    """The same, with what its scores mean: .2 of the labels are positive in their lower half, .9 in the upper."""
+    return replace(of, calibrated=Calibrated([0, 64], [0.2, 0.9]))
 
 
 def calibrated(length: int = 60) -> Reference:

@@ -1,4 +1,7 @@
-"""Numbers of a window that closed: features against the reference, scores, latency, volume. They inform, none pages."""
+"""Numbers of a window that closed: features against the reference, scores, latency, volume, what scores let one expect.
+
+They inform, none pages.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -6,12 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detectors import latency, quality
+from detectors import estimate, latency, quality
 from detectors.distances import Distances, bin_positions, compare_each, psi
 from detectors.sketch import Sketch, mean, merge
 from detectors.verdict import Insufficient
 from schemas.models import FeatureReference
 from schemas.partials import ALL
+from schemas.tasks import ESTIMATED
 from streams.monitor.generations import Generation
 from streams.monitor.held import Held, Key
 
@@ -50,6 +54,27 @@ def closed(held: Held, generation: Generation, window: int) -> Iterator[Metric]:
     for version, sketch in by_version(held.merged(window, "latency")).items():
         for metric, value in _latency(generation, sketch).items():
             yield Metric(generation.number, window, "latency", version, ALL, "", metric, value, sketch.n)
+
+
+def expected(held: Held, generation: Generation, window: int, version: str) -> Iterator[Metric]:
+    """How well a version does in a closed window, without labels: what its scores meant in the reference says so.
+
+    Args:
+        held: partials of the model.
+        generation: of the window.
+        window: its start.
+        version: whose scores the reference has calibrated; another's mean something else.
+    """
+    calibrated = generation.reference.calibrated if generation.reference else None
+    sketch = by_version(held.merged(window, "score")).get(version)
+    if calibrated is None or sketch is None:
+        return
+    n = sketch.n - sketch.nulls
+    groups = estimate.Calibrated(tuple(calibrated.starts), tuple(calibrated.positives))
+    found = estimate.estimate(groups, sketch.counts) if n >= generation.spec.alerts.min_rows else None
+    for metric in ESTIMATED[generation.spec.task]:
+        value = getattr(found, metric) if isinstance(found, estimate.Estimate) else None
+        yield Metric(generation.number, window, "estimate", version, ALL, "", metric, value, n)
 
 
 def traffic(held: Held, window: int) -> dict[str, int]:

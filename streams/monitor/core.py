@@ -102,12 +102,15 @@ class ModelMonitor:
             metrics += revised(held, generations.at(window_start), window_start)
             held.changed.discard(window_start)
 
-        # 4. Update the incident.
+        # 4. Say what the scores let one expect, unless labels say that they mean something else now.
+        meant = calibrating.judge(before, held, generation, start, tested=tested_generation, labelled=labelled)
+        metrics += meant.expected
+
+        # 5. Update the incident.
         served, tested_by = self._served(start), self._served(mature) if mature >= before.first else None
         ruled, found_by_rules = rules.judge(
             before.rules, generation, metrics, window=start, served=served, mature=mature, tested_by=tested_by
         )
-        matured = calibrating.count(before.matured, held, tested_generation, labelled)
         # What a team's models share is known by the tick before: a repeated tick decides by the same.
         pages = generations.pages if before.pages is None else before.pages
         evidence = alarms.weigh(
@@ -115,7 +118,7 @@ class ModelMonitor:
             before,
             alarms.Windows(generation, start, tested_generation, labelled, others),
             pages=pages,
-            estimate_error=calibrating.error(matured, generation),
+            estimate_error=meant.error,
             rebaselined=generations.rebaselined(start),
         )
         by_hard_rules = conditions.find(held, generation, start, served, None if evidence.of_loss else run, pages=pages)
@@ -135,14 +138,15 @@ class ModelMonitor:
             rules=ruled,
             quiet=quiet,
             watched=watching.released(evidence.watched) if resolved else evidence.watched,
-            matured=matured,
+            matured=meant.matured,
             leading=evidence.leads,
             newcomers=evidence.newcomers,
             pages=generations.pages,
             volume=by_volume.seen,
+            scored=meant.scored,
         )
 
-        # 5. Decide on a request: for a training, or, where nothing is trained, for a reference.
+        # 6. Decide on a request: for a training, or, where nothing is trained, for a reference.
         # What is wrong with a version beside the one that leads is no reason to train anew.
         grounds = found.without("labelled_loss", {window.version for window in others})
         if not any(condition.kind == "labelled_loss" for condition in grounds.active):
@@ -152,7 +156,7 @@ class ModelMonitor:
         )
         reference, state = collecting.ask(state, generations.at(at), marks=marks, **who, at=at)
 
-        # 6. Say what the incident means, and what was done.
+        # 7. Say what the incident means, and what was done.
         if incident is not None:
             scene = page.Scene(
                 generation=generation,

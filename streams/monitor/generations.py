@@ -26,6 +26,8 @@ class Generation:
     _kinds: dict[str, FeatureKind] = field(init=False, repr=False, compare=False)
     watches: tuple[tuple[str, Watch], ...] = field(init=False, repr=False, compare=False)
     """(name of the calibration, the calibration) of every stream: equal ones of two generations have one name."""
+    calibrated: str = field(init=False, repr=False, compare=False)
+    """Names what the reference says that scores mean (``schemas.models.Calibrated``); empty: it does not say."""
 
     def __post_init__(self) -> None:
         known = self.reference.features.items() if self.reference else ()
@@ -34,6 +36,8 @@ class Generation:
         object.__setattr__(self, "_kinds", {feature.name: feature.kind for feature in self.spec.features})
         watched = self.reference.watched if self.reference else []
         object.__setattr__(self, "watches", tuple((content_id("watch", watch), watch) for watch in watched))
+        scores = self.reference.calibrated if self.reference else None
+        object.__setattr__(self, "calibrated", content_id("calibrated", scores) if scores is not None else "")
 
     @classmethod
     def of(cls, record: ModelRecord) -> "Generation":

@@ -11,7 +11,7 @@ VIEWS = {
     "quality": "feature",
     "drift": "feature",
     "score": "score",
-    "estimate": "tested",
+    "estimate": "estimate",
     "latency": "latency",
     "labelled_loss": "tested",
 }

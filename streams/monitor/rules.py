@@ -54,7 +54,7 @@ def judge(
     active: list[Condition] = []
     unknown: set[str] = set()
     for rule in rules:
-        version = {"labelled": tested_by, "score": served, "latency": served}.get(rule.view, ALL)
+        version = {"labelled": tested_by, "estimate": served, "score": served, "latency": served}.get(rule.view, ALL)
         number = _number(rule, found, version, mature if rule.view == "labelled" else window)
         before = runs.get(rule.text)
         if number is None or number.value is None:

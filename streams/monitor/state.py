@@ -151,6 +151,18 @@ class Matured(Struct, frozen=True):
     positives: list[int]
 
 
+class Scored(Struct, frozen=True):
+    """Whose scores a reference has calibrated: the version that led when it came into force.
+
+    Attributes:
+        calibrated: names the calibration of the scores; another begins anew.
+        version: whose they are.
+    """
+
+    calibrated: str
+    version: str
+
+
 class State(Struct, frozen=True):
     """All that is needed to decide the next tick, beside the partials.
 
@@ -171,6 +183,7 @@ class State(Struct, frozen=True):
         newcomers: who has a part of the budget's reserve, by place.
         pages: false pages in 30 days that the model may have from the next tick on; None before the first.
         volume: whether the reference knows how many rows are usual.
+        scored: whose scores the reference has calibrated, None while nobody has answered since it came into force.
     """
 
     first: int
@@ -190,6 +203,7 @@ class State(Struct, frozen=True):
     newcomers: list[Newcomer] = []
     pages: float | None = None
     volume: Volume | None = None
+    scored: Scored | None = None
 
 
 def encode(state: State) -> bytes:

@@ -61,6 +61,7 @@ def test_views_have_one_row_per_window_and_metric(warehouse: Warehouse) -> None:
     keys = {
         "windows": "window_start",
         "performance": "window_start, version, slice_key, slice_value, metric",
+        "estimated_performance": "window_start, version, metric",
         "drift": "window_start, version, feature, slice_key, slice_value, metric",
         "feature_quality": "window_start, feature, slice_key, slice_value, metric",
         "scores": "window_start, version, metric",
@@ -102,6 +103,18 @@ def test_numbers_are_the_metrics_own(warehouse: Warehouse) -> None:
     tested = "SELECT countIf(n > 0), sum(n) FROM metric_values WHERE view = 'tested' AND segment = 'origin=JFK'"
     shown = warehouse.rows("SELECT countIf(tested_n > 0), sum(tested_n) FROM performance WHERE slice_value = 'JFK'")
     assert shown == warehouse.rows(tested)
+
+
+def test_an_estimate_is_of_the_version_whose_scores_were_calibrated(warehouse: Warehouse) -> None:
+    """Version 1, which leads when the reference comes into force; 2 answers every request too."""
+    shown = warehouse.rows(
+        "SELECT version, metric, count(), countIf(value IS NULL), min(n) FROM estimated_performance GROUP BY ALL "
+        "ORDER BY metric"
+    )
+    metrics = ["accuracy", "auc", "f1", "precision", "recall"]
+    assert shown == [("1", metric, world.DAYS, 0, world.PER_DAY) for metric in metrics]
+    stored = "SELECT sum(value) FROM metric_values WHERE view = 'estimate'"
+    assert warehouse.rows("SELECT sum(value) FROM estimated_performance") == warehouse.rows(stored)
 
 
 def test_label_coverage_counts_what_the_outcomes_say(warehouse: Warehouse) -> None:

@@ -20,7 +20,8 @@ REVISED = {("quality", "late"), ("quality", "duplicate")}
 
 
 def run(messages: list[PartialMessage], *rules: str, min_rows: int = 50) -> list[Tick]:
-    generations = Generations.of([world.record(alerts=AlertSpec(rules=rules, labelled_loss=False, min_rows=min_rows))])
+    alerts = AlertSpec(rules=rules, labelled_loss=False, min_rows=min_rows)
+    generations = Generations.of([world.record(of=world.meaning(world.reference()), alerts=alerts)])
     monitor, ticks = ModelMonitor(world.NAMESPACE, world.MODEL, Held(2)), []
     for message in messages:
         monitor.apply(message)
@@ -65,6 +66,7 @@ def test_one_window_of_every_view() -> None:
     assert broken(run(STREAM, slow)) == []
     assert broken(run(STREAM, "score.mean > 0.6"))
     assert broken(run(STREAM, "labelled.coverage < 0.9"))
+    assert broken(run(STREAM, "estimate.recall < 0.99"))
     assert broken(run(STREAM, "quality.counted < 1 [origin=LGA]")), "no row of a segment is a number: 0"
     assert broken(run(STREAM, "feature.temp.null_rate > 0.2 [origin=EWR]", min_rows=20))
     assert broken(run(STREAM, "labelled.log_loss > 0.1 [origin=JFK]"))

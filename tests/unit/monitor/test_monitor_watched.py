@@ -9,7 +9,8 @@ from retrain.baseline import build_reference
 from schemas.lifecycle import Report
 from schemas.models import Reference
 from schemas.spec import AlertSpec, RetrainingSpec
-from streams.monitor.core import ModelMonitor
+from streams.monitor import queries
+from streams.monitor.core import ModelMonitor, Tick
 from streams.monitor.generations import Generations
 from streams.monitor.held import Held
 from streams.monitor.promises import NOT_SEEN
@@ -44,15 +45,20 @@ def reference() -> Reference:
     return built()
 
 
-def reports(of: Reference, faults: world.Faults | None = None) -> tuple[list[Report], ModelMonitor]:
+def run(of: Reference, faults: world.Faults | None = None) -> tuple[list[Tick], ModelMonitor]:
     generations = Generations.of([world.record(of=of, alerts=SPEC.alerts, retraining=SPEC.retraining)])
     monitor = ModelMonitor(world.NAMESPACE, world.MODEL, Held(2))
     found = []
     for message in world.in_turn(world.stream(DAYS, faults=faults, of=of)):
         monitor.apply(message)
         while (start := monitor.due(generations)) is not None:
-            found.append(monitor.tick(start, generations).report)
+            found.append(monitor.tick(start, generations))
     return found, monitor
+
+
+def reports(of: Reference, faults: world.Faults | None = None) -> tuple[list[Report], ModelMonitor]:
+    ticks, monitor = run(of, faults)
+    return [tick.report for tick in ticks], monitor
 
 
 def test_every_stream_is_observed_in_every_window_and_none_pages(reference: Reference) -> None:
@@ -90,8 +96,8 @@ def test_what_goes_wrong_is_what_pages(reference: Reference, faults: world.Fault
 
 
 def test_an_estimate_that_pages_tells_the_accuracy_that_is_stored(reference: Reference) -> None:
-    found, _ = reports(reference, world.Faults(unsure=range(8, DAYS)))
-    last = found[-1].incident
+    ticks, _ = run(reference, world.Faults(unsure=range(8, DAYS)))
+    last = ticks[-1].report.incident
     assert last is not None
     (estimate,) = [condition for condition in last.conditions if condition.kind == "estimate"]
     assert (estimate.metric, estimate.since) == ("accuracy", world.START + 8 * world.DAY)
@@ -99,11 +105,21 @@ def test_an_estimate_that_pages_tells_the_accuracy_that_is_stored(reference: Ref
     assert estimate.value == pytest.approx(0.59, abs=0.03)
     assert estimate.value < estimate.limit < 0.75
     assert f"expected to be wrong in {1 - estimate.value:.2%} of" in estimate.text
+    stored = {
+        metric.window_start: metric.value
+        for tick in ticks
+        for metric in tick.metrics
+        if (metric.view, metric.segment, metric.metric) == ("estimate", "", "accuracy")
+    }
+    assert len(stored) == DAYS
+    assert stored[estimate.last] == pytest.approx(estimate.value, abs=1e-12)
+    assert "view = 'estimate' AND segment = '' AND metric = 'accuracy' ORDER" in queries.numbers("", estimate)
 
 
 def test_an_estimate_that_labels_contradict_gives_its_weight_to_them(reference: Reference) -> None:
     before, _ = reports(reference)
-    after, monitor = reports(reference, world.Faults(bad=range(8, DAYS)))
+    ticks, monitor = run(reference, world.Faults(bad=range(8, DAYS)))
+    after = [tick.report for tick in ticks]
     (kept,) = [stream for stream in before[-1].streams if stream.stream == "estimate"]
     (lost,) = [stream for stream in after[-1].streams if stream.stream == "estimate"]
     assert kept.threshold is not None
@@ -115,3 +131,6 @@ def test_an_estimate_that_labels_contradict_gives_its_weight_to_them(reference: 
     assert monitor.state is not None
     assert monitor.state.matured is not None
     assert sum(monitor.state.matured.rows) == (DAYS - 1) * 140
+    for tick in ticks:
+        watched = next(stream for stream in tick.report.streams if stream.stream == "estimate").threshold is not None
+        assert any(metric.view == "estimate" for metric in tick.metrics) == watched, "what is wrong is not stored"
