@@ -19,8 +19,8 @@ _BEGIN, _END = "<!-- dictionary: written by python -m app.dictionary -->", "<!--
 FIRST = (
     "windows", "performance", "estimated_performance", "label_coverage", "drift", "feature_quality", "scores",
     "latency", "volume",
-    "window_metrics", "incident_list", "incident_conditions", "watched_quantities", "delivery_log", "silences",
-    "versions",
+    "window_metrics", "incident_list", "incident_conditions", "pages_by_month", "watched_quantities",
+    "delivery_log", "silences", "versions",
     "rollout_history", "serving_history", "serving", "shadow_comparison", "served", "predictions", "outcomes",
     "unmatched_outcomes", "label_corrections", "dead_letters_by_reason", "dead_letter_list", "tallies",
     "metric_values", "audit_log",

@@ -69,6 +69,7 @@ def test_views_have_one_row_per_window_and_metric(warehouse: Warehouse) -> None:
         "volume": "window_start, slice_key, slice_value, metric",
         "label_coverage": "window_start, version",
         "incident_conditions": "incident_id, condition",
+        "pages_by_month": "month",
         "watched_quantities": "window_start, quantity",
         "versions": "version",
         "shadow_comparison": "window_start, challenger, champion",
