@@ -103,6 +103,7 @@ def main() -> None:
     )
     parser.add_argument("--events", type=int, default=EVENTS, help=f"of each scenario, at least (default {EVENTS:,})")
     parser.add_argument("--seed", type=int, default=1, help="of loads, kills and delays (default 1)")
+    parser.add_argument("--actions", type=int, default=12, help="of the random test, 8 at least (default 12)")
     parser.add_argument("--json", action="store_true", help="print the result")
     parser.add_argument("-k", default="", metavar="EXPRESSION", help="only these tests, as pytest's -k")
     asked = parser.parse_args()
@@ -114,7 +115,11 @@ def main() -> None:
             subprocess.Popen(
                 [sys.executable, "-m", "pytest", str(HERE), *options],
                 env=os.environ
-                | {"DRIFTLINE_FAULTS_EVENTS": str(asked.events), "DRIFTLINE_FAULTS_SEED": str(asked.seed)},
+                | {
+                    "DRIFTLINE_FAULTS_EVENTS": str(asked.events),
+                    "DRIFTLINE_FAULTS_SEED": str(asked.seed),
+                    "DRIFTLINE_FAULTS_ACTIONS": str(asked.actions),
+                },
                 cwd=ROOT,
                 stdout=sys.stderr,
             ) as running,
