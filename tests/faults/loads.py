@@ -261,8 +261,8 @@ class Load:
         def wait(rows: int, low: int, high: int) -> Ints:
             return rng.integers(low, high, rows)
 
-        # Predictions: minutes out of order, a few hours late; 1% of the ids are never predicted.
-        sent = self.time + wait(count, 0, LATENESS * 8 // 10)
+        # Predictions: out of order by all that is in bounds, a few hours late; 1% of the ids are never predicted.
+        sent = self.time + wait(count, 0, LATENESS + 1)
         slow = some(shape.slow)
         sent[slow] += wait(len(slow), HOUR, 4 * HOUR)
         main = some(0.99)
@@ -280,7 +280,7 @@ class Load:
         delay = np.where(late & (rng.random(len(known)) < 0.2), LABEL_HORIZON + HOUR, delay)
         label = (rng.integers(0, 1025, len(known)) < self.scores[0, known]).astype(np.int64)
         told = self.time[known] + delay
-        arrives = told + wait(len(known), 0, LATENESS * 8 // 10)
+        arrives = told + wait(len(known), 0, LATENESS + 1)
         outcomes = Table.of(1, known, arrives, told, label=label, late_phase=late)
         repeated = outcomes.rows(rng.random(len(known)) < 0.05)
         repeated.sent = repeated.sent + wait(len(repeated.sent), 1, HOUR)

@@ -4,6 +4,7 @@ It is stated in columns of numpy from what the generator knows; nothing of ``str
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,7 +57,7 @@ class Oracle:
     """The truth about a load.
 
     Attributes:
-        verdict: of each record: dead, duplicate, correction, late, counted.
+        verdict: of each record: dead, duplicate, correction, late, counted, not sent.
         late: predictions whose window had closed, duplicates among them.
     """
 
@@ -88,6 +89,12 @@ class Oracle:
         verdict[alive[again & said]] = "correction"
         verdict[t.dead >= 0] = "dead"
         return verdict
+
+    def when_only(self, sent: Flags) -> "Oracle":
+        """The truth when some of the records were sent only, of each partition those before a certain one."""
+        found = copy(self)
+        found.verdict = np.where(sent, self.verdict, "not sent")
+        return found
 
     @staticmethod
     def _window(time: Ints) -> Ints:

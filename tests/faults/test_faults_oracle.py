@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from aiokafka.partitioner import murmur2  # type: ignore[import-untyped]
 from comparison import differences
-from loads import Load, Shape
+from loads import LATENESS, Load, Shape
 from loads import murmur2 as murmur2_of_all
 from oracle import Oracle
 
@@ -47,6 +47,29 @@ def test_every_kind_of_fault_is_in_it(load: Load) -> None:
     assert labelled - predicted, "labels without a prediction"
     prediction, outcome = oracle.pairs()
     assert np.any(prediction > outcome), "labels before their prediction"
+    assert 0.9 * LATENESS < disorder(load, oracle) <= LATENESS
+
+
+def disorder(load: Load, oracle: Oracle) -> int:
+    """How far at most, but for those that come hours later, a counted prediction is behind one that came before it."""
+    t = load.table
+    rows = np.flatnonzero((t.topic == 0) & (oracle.verdict == "counted") & (t.sent - t.time <= LATENESS))
+    most = 0
+    for model in range(load.shape.models):
+        for partition in range(load.shape.partitions):
+            mine = rows[(load.model[t.request[rows]] == model) & (load.place[rows] == partition)]
+            most = max(most, int((np.maximum.accumulate(t.time[mine]) - t.time[mine]).max()))
+    return most
+
+
+def test_what_was_not_sent_is_not_counted(load: Load) -> None:
+    oracle = Oracle(load)
+    sent = np.arange(len(load)) < len(load) // 2
+    tallies = [
+        n.n for key, n in oracle.when_only(sent).expected().items() if key.view == "tally" and _verdict(key.name)
+    ]
+    assert sum(tallies) == len(load) // 2
+    assert "not sent" not in oracle.verdict
 
 
 def test_the_books_balance(load: Load) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import numpy as np
-from comparison import check, check_no_forks
+from comparison import check, check_no_forks, differences, sketches
 from faults_world import EVENTS, World, rng
 from loads import HOUR, NAMESPACE, START, Record, model_record, murmur2
 
@@ -103,6 +103,11 @@ def test_disorder_is_counted_lateness_tallied_and_a_silent_partition_left_behind
     adoptions = world.warehouse.rows("SELECT `partition`, adoptions FROM checkpoints FINAL WHERE adoptions != '[]'")
     assert {p for p, _ in adoptions} == {silent}
     before = tallied(world)
+    # All that was sent is counted, with ten minutes of disorder in it.
+    first_phase = np.arange(len(world.load)) < world.load.first_phase
+    sent = first_phase & ((np.arange(len(world.load)) < half) | (world.load.place != silent))
+    expected = world.oracle.when_only(sent).expected()
+    assert not (found := differences(expected, sketches(world.warehouse))), found
 
     # What it held back comes: it is late, kept and tallied, and no closed window changes.
     world.produce(held)
