@@ -1,12 +1,17 @@
 """Scenario 2: the monitor is killed between merge, insert, send and commit; the final rows are those of a whole run."""
 
+import signal
+from types import SimpleNamespace
+from typing import cast
+
 import msgspec
 import numpy as np
+import pytest
 from commits import committed
 from comparison import check, check_reports
 from confluent_kafka import TopicPartition
 from faults_world import PAST, Role, World
-from loads import NAMESPACE
+from loads import NAMESPACE, Load, Shape
 
 from schemas.ids import canonical_json
 from schemas.lifecycle import Report, Request
@@ -42,12 +47,23 @@ def stored(world: World, model: str) -> list[bytes]:
 
 
 def undecided(world: World) -> int:
-    """Events whose window is in no report yet."""
+    """Events that were sent, and whose window is in no report yet."""
     rows = world.warehouse.rows("SELECT model, toUnixTimestamp64Milli(max(`at`)) FROM reports GROUP BY model")
     load, through = world.load, dict(rows)
-    request = np.maximum(load.table.request, 0)
+    request = load.table.request[: world.fed]
+    request = request[request >= 0]  # what is dead has no window
     decided = np.array([through.get(model, 0) for model in load.shape.names])
     return int(np.count_nonzero(load.time[request] >= decided[load.model[request]]))
+
+
+@pytest.mark.parametrize("fed", [0, 500, 1_000])
+def test_what_was_not_sent_yet_is_not_undecided(fed: int) -> None:
+    load = Load(Shape(events=2_000))
+    alive = int(np.count_nonzero(load.table.request[:fed] >= 0))
+    nothing = SimpleNamespace(rows=lambda _sql: [])
+    assert undecided(cast("World", SimpleNamespace(load=load, fed=fed, warehouse=nothing))) == alive
+    everything = SimpleNamespace(rows=lambda _sql: [(name, load.shape.end) for name in load.shape.names])
+    assert undecided(cast("World", SimpleNamespace(load=load, fed=fed, warehouse=everything))) == 0
 
 
 def put_behind(world: World) -> int:
@@ -61,8 +77,11 @@ def wait_for_a_commit(world: World, before: int) -> None:
 
 
 def kill(world: World, victim: Role, step: str) -> None:
-    left = undecided(world)
-    world.kills.append({"at": f"monitor, {step}", "sent": world.sent, "past": left})
+    """SIGKILL, when enough is undecided: nobody decides while it is frozen, and the log grows until then."""
+    victim.signal(signal.SIGSTOP)
+    while (left := undecided(world)) < PAST * len(world.load) and world.fed < world.load.first_phase:
+        world.feed(min(world.fed + len(world.load) // 50, world.load.first_phase))
+    world.kills.append({"at": f"monitor, {step}", "sent": world.fed, "past": left})
     world.note(f"kill {len(world.kills)}: {world.kills[-1]}")
     assert left >= PAST * len(world.load), f"a kill does not count: {left} of {len(world.load)} events are not decided"
     victim.kill()
