@@ -66,6 +66,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    tell_of_faults(terminalreporter)
     ran = config.stash[_RAN_ON]
     terminalreporter.section("ran on")
     terminalreporter.line(f"broker: {ran.get('broker', 'none')}")
@@ -73,6 +74,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     skipped = len(terminalreporter.stats.get("skipped", []))
     if os.environ.get("DRIFTLINE_NO_SKIPS") == "1" and skipped:
         terminalreporter.line(f"{skipped} skipped: DRIFTLINE_NO_SKIPS=1 makes the run fail", red=True)
+
+
+def tell_of_faults(terminalreporter: pytest.TerminalReporter) -> None:
+    """Seeds and positions of kills, also of tests that passed: their captured output is not shown."""
+    reports = [report for some in terminalreporter.stats.values() for report in some]
+    # A report of the end of a test has what its fixtures said when they ended.
+    ended = [report for report in reports if getattr(report, "when", "") == "teardown"]
+    found = {report.nodeid: dict(report.user_properties) for report in ended}
+    if faults := {test: said for test, said in found.items() if {"seed", "events", "kills"} <= said.keys()}:
+        from faults_world import told
+
+        terminalreporter.section("faults")
+        for test, said in faults.items():
+            for line in told(test.rpartition("/")[2], said):
+                terminalreporter.line(line)
 
 
 @pytest.fixture(autouse=True)

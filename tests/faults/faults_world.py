@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -276,13 +277,19 @@ class World:
             role.go(step).held(step)
 
     def kill(self, victim: Role, why: str) -> None:
-        """SIGKILL, when enough lies past the last checkpoint: all members are frozen, and the log grows until then.
-
-        All, since others would go on with what comes, and soon have the victim's partitions. Fails when there is not
-        enough left to send.
-        """
+        """SIGKILL, when enough lies past the last checkpoint."""
         victim.alive()
-        frozen = [role for role in self._roles if role.name == victim.name and role.process.poll() is None]
+        with self.enough_undecided(why, victim.name):
+            victim.kill()
+
+    @contextmanager
+    def enough_undecided(self, why: str, name: str = "aggregate") -> Iterator[None]:
+        """For a kill: all members of a role are frozen, and the log grows until enough lies past the last checkpoint.
+
+        All, since others would go on with what comes, and soon have the victim's partitions. Those that are left go on
+        afterwards. Fails when there is not enough left to send.
+        """
+        frozen = [role for role in self._roles if role.name == name and role.process.poll() is None]
         for role in frozen:
             role.signal(signal.SIGSTOP)
         wanted = int(PAST * len(self.load)) + 1
@@ -294,8 +301,7 @@ class World:
         self.kills.append(kill)
         self.note(f"kill {len(self.kills)}: {kill}")
         assert past >= wanted, f"a kill does not count: {past} of {len(self.load)} events lie past the last checkpoint"
-        victim.kill()
-        frozen.remove(victim)
+        yield
         for role in frozen:
             role.signal(signal.SIGCONT)
 
@@ -365,6 +371,15 @@ class World:
         for role in self._roles:
             role.close()
         self.warehouse.command(f"DROP DATABASE {self.settings.database}")
+
+
+def told(test: str, said: Mapping[str, object]) -> list[str]:
+    """Lines about one test for whoever runs it: what it said of itself (``summary``), its seed and its kills."""
+    found = [f"{test}: seed {said['seed']}, {said['events']} events"]
+    for number, kill in enumerate(json.loads(str(said["kills"])), 1):
+        places = ", ".join(f"{value} {name}" for name, value in kill.items() if name != "at")
+        found.append(f"  kill {number} ({kill['at']}): {places}")
+    return found
 
 
 def rng(*names: object) -> random.Random:

@@ -36,11 +36,13 @@ def test_the_only_broker_is_killed_and_restarted(broker: LocalKafka, make_world:
     world = make_world(kafka=broker.bootstrap, session_timeout_ms=6_000)
     member = world.role("aggregate").go()
     for number in range(2):
-        world.feed(0.2 + 0.3 * number)
-        broker.kill()
+        world.wait_for_a_checkpoint(0.2 + 0.3 * number)
+        with world.enough_undecided("the only broker"):
+            broker.kill()
         broker.start()
-    world.feed(0.8)
-    broker.stop()
+    world.wait_for_a_checkpoint(0.8)
+    with world.enough_undecided("the only broker, in order"):
+        broker.stop()
     broker.start()
     world.finish()
     member.alive()
@@ -52,14 +54,16 @@ def test_the_leader_is_killed_five_times(cluster: LocalKafkaCluster, make_world:
     world = make_world(kafka=cluster.bootstrap, replication=NODES, session_timeout_ms=6_000)
     topic = world.settings.topic("predictions")
     member = world.role("aggregate").go()
+    world.wait_for_a_checkpoint(0.05)
     for number in range(KILLS):
         world.until("every replica has everything", lambda: cluster.in_sync(topic, 0) == NODES)
-        victim = world.until("somebody leads", lambda: cluster.leader(topic, 0))
-        cluster.nodes[victim].kill()
-        world.note(f"leader {victim} is killed")
+        with world.enough_undecided(f"leader {number + 1} of {KILLS}"):
+            victim = world.until("somebody leads", lambda: cluster.leader(topic, 0))
+            cluster.nodes[victim].kill()
         # Acknowledged by the two that are left.
         world.feed((number + 1) / (KILLS + 1))
         cluster.nodes[victim].start()
+        world.until("it counts on", lambda: world.committed() > world.kills[-1]["committed"])
     world.finish()
     member.alive()
     check(world.oracle, world.warehouse)
