@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.scoreboard import estimates
 from benchmarks.scoreboard.errors import WINDOW
 from benchmarks.scoreboard.worlds import MANY
-from benchmarks.scoreboard.year import BUDGET, MONTHS
+from benchmarks.scoreboard.year import BUDGET, MONTHS, QUARTER_DAYS
 from detectors.budget import SHARES
 from detectors.effects import loss_effect
 
@@ -17,7 +17,7 @@ Row = tuple[str, str, str, bool]
 OURS = "driftline"
 MISSED = "**does not hold**"
 NO_WORSE = 0.05
-"""A ratio so much above that of 512 groups is no worse: the chunks are 41."""
+"""A ratio so much above that of 512 groups still counts as no worse: an allowance, and no test."""
 
 MUST_HOLD_NULLS = ("iid", "overdispersed", "seasonal", "rho .5")
 """Nulls under which a page a month is promised; under the others a report says *estimated, dependence high*."""
@@ -42,6 +42,12 @@ LOSE = """
 {lost}
 - A correlation that changes while every feature keeps its distribution is invisible to the monitor: no stream looks at
   two features at once (`driftline check --together` does, and pages nobody; below).
+- The labelled error is judged here with seasonal slots where they explain the days (`benchmarks/scoreboard/errors.py`).
+  The monitor has none for losses yet: it holds each window against all days, and a model that is worse every night or
+  every weekend may page for it ([ADR 24](adr/0024-what-appears-has-a-share.md)).
+- After a promotion nothing that a model answers is watched without labels: estimate, scores and predicted classes, a
+  fifth of the budget, rest until somebody builds a reference of the new version's rows ([reference.md](reference.md)).
+  Features, labelled loss and latency go on.
 - Below the minimum effect nothing pages, at any number of rows and for any length of time. That is meant, and it is a
   loss to whom .05 standard deviations matter.
 - A null is about last month. No row of this page proves that next month is like it, so no report says "guaranteed".
@@ -85,7 +91,8 @@ that the reference's value still holds; below 1 is a gain. *census*: employment 
 Survey), a model's scores and labels of 2015 as the reference, chunks of 5,000 people of 2016-2018 in their order.
 *flights by covariates*: a random third of the year in chunks of one hour and airport. *flights by time*: the year after
 January, in which lateness itself changes: concept drift, to which it is blind by construction. *by chance* is what an
-estimate would err by whose every probability is right: labels scatter. No method gets below it.
+estimate would err by whose every probability is right: labels scatter. No method gets below it. A mean error counts as
+no worse than that of 512 groups if it is at most .05 above it.
 """
 
 YEAR = """Daily windows, January is the reference, the model is frozen after it. An incident gathers pages at most 14
@@ -149,7 +156,9 @@ def _quiet(results: Mapping[str, Any]) -> Iterator[Row]:
         own = found["who"][OURS]
         yield f"false pages a month: labelled error, {null}", "upper limit ≤ 1", _rate(own), own["high"] <= 1
     real = results["permuted"]["rate"]
-    yield "false pages a month: flights, days permuted, 18 streams", "upper limit ≤ 1", _rate(real), real["high"] <= 1
+    what = "false pages a month: flights, days permuted, 18 streams"
+    measured = f"{_rate(real)}; the interval is too narrow: all months are of the same {QUARTER_DAYS} days"
+    yield what, "upper limit ≤ 1", measured, real["high"] <= 1
 
 
 def _changes(results: Mapping[str, Any]) -> Iterator[Row]:
@@ -178,7 +187,8 @@ def _estimates(found: Mapping[str, Any]) -> Iterator[Row]:
         for metric, most in (("accuracy", 0.6), ("precision", 0.6), ("auc", 0.6), ("recall", 0.3), ("f1", 0.3)):
             error = f"{coarse[metric]:.2f} (512 groups: {fine[metric]:.2f}; by chance alone: {chance[metric]:.2f})"
             good = coarse[metric] <= most and coarse[metric] <= fine[metric] + NO_WORSE
-            yield f"without labels, {data}: error of {metric} to a constant guess", f"≤ {most}", error, good
+            target = f"≤ {most}, and at most {NO_WORSE} above 512 groups"
+            yield f"without labels, {data}: error of {metric} to a constant guess", target, error, good
 
 
 def _rate(found: Mapping[str, float]) -> str:
@@ -191,6 +201,7 @@ def lost(results: Mapping[str, Any]) -> Iterator[str]:
         if verdict == MISSED:
             yield f"{what}: {measured}; the target is {target}."
     yield from _unreachable(results["estimates"])
+    yield from _coarser(results["estimates"])
     streams = min(results["settings"]["streams"])
     worlds = [found for found in results["false pages"] if found["streams"] == streams]
     for shift, delays in results[f"delays {streams}"].items():
@@ -224,6 +235,19 @@ def _unreachable(found: Mapping[str, Any]) -> Iterator[str]:
             f"dozen predicted positives, so that labels drawn by the right probabilities already err {chance:.2f} of "
             f"what a constant guess does. On the census each chunk has thousands."
         )
+
+
+def _coarser(found: Mapping[str, Any]) -> Iterator[str]:
+    """Where 32 groups err more than 512, however little."""
+    for data in (estimates.CENSUS, estimates.COVARIATES):
+        coarse, fine = found[data]["32 groups"], found[data][f"{estimates.FINE} groups"]
+        worse = {metric: coarse[metric] - fine[metric] for metric in coarse if coarse[metric] > fine[metric]}
+        if worse:
+            most = max(worse.values())
+            yield (
+                f"without labels, {data}: 32 groups err more than 512 in {', '.join(worse)}, by {most:.3f} at most; "
+                f"up to {NO_WORSE} counts as no worse on this page."
+            )
 
 
 def _not_paged(months: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -261,5 +285,8 @@ def permuted(found: Mapping[str, Any]) -> str:
     return (
         f"\nA real null: {found['months']} times the days of {first}-{last} in random order, 60 as the reference "
         f"and 30 watched: **{total} pages in {found['months']} months** ({by}). Structurally variable, so reported and "
-        f"never paged: {', '.join(silent) or 'none'}: a day's flights share a few hours of weather, or one weekday.\n"
+        f"never paged: {', '.join(silent) or 'none'}: a day's flights share a few hours of weather, or one weekday. "
+        f"The months are orders of the same {QUARTER_DAYS} days and not independent: a Poisson interval takes them for "
+        f"so many months and is too narrow. It says how sure the mean over these days is, and nothing of other "
+        f"quarters.\n"
     )

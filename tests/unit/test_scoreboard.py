@@ -210,3 +210,15 @@ def test_every_part_can_be_measured_alone() -> None:
 def test_the_committed_page_is_made_of_the_committed_figures() -> None:
     results = json.loads(Path("benchmarks/scoreboard.json").read_text())
     assert Path("docs/scoreboard.md").read_text() == report.page(results)
+
+
+def test_the_committed_page_says_what_its_verdicts_allow() -> None:
+    """No worse than 512 groups is .05, and the interval of days that are drawn again is not one of so many months."""
+    results = json.loads(Path("benchmarks/scoreboard.json").read_text())
+    targets = {what: (target, measured) for what, target, measured, _ in words.targets(results)}
+    of_groups = [target for what, (target, _) in targets.items() if what.startswith("without labels")]
+    assert len(of_groups) == 10
+    assert all(target.endswith("and at most 0.05 above 512 groups") for target in of_groups)
+    (drawn,) = (measured for what, (_, measured) in targets.items() if "permuted" in what)
+    assert drawn.endswith("the interval is too narrow: all months are of the same 90 days")
+    assert any("census: 32 groups err more than 512 in precision, by 0.009" in line for line in words.lost(results))
