@@ -18,7 +18,7 @@ from streams.monitor.held import Held, Mark
 DAYS = 12
 FAULTS = world.Faults(nulls=[5], bad=[6, 7, 8])
 PARTITIONS = world.stream(DAYS, faults=FAULTS)
-GENERATIONS = Generations.of([world.record()])
+GENERATIONS = Generations.of([world.record(of=world.meaning(world.reference()))])
 REVISED = {"quality", "performance"}
 
 
