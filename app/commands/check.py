@@ -46,7 +46,11 @@ def check(
     report: Annotated[Path | None, typer.Option(help="Write a page with pictures to this HTML file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Are the rows of one file like those of another? The same detectors, without Kafka and ClickHouse.
+    """Are the rows of one file like those of another? Without Kafka and ClickHouse.
+
+    Bins, distances, hard rules and the band of the loss are the monitor's. Limits are not: this is one look, at 5% of
+    the rows, and the monitor gathers evidence over windows. Latency and the error expected without labels are the
+    monitor's alone.
 
     Compares every feature, the model's answers, and labelled performance where both files have it. Drift is what
     exceeds a minimum that matters, what chance adds, and what the reference's own days or weeks differ by; never
