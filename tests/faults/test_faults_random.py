@@ -102,7 +102,10 @@ class Chaos:
     def kill(self, number: int) -> None:
         victim = self.take(number)
         self.stopped.pop(victim, None)
-        self.world.note(f"kill with {self.world.past()} past the last checkpoint")
+        world, committed = self.world, self.world.committed()
+        position = {"sent": world.fed, "committed": committed, "past": world.fed - committed}
+        world.kills.append({"at": f"action {self.done}", **position})
+        world.note(f"kill {len(world.kills)}: {world.kills[-1]}")
         victim.signal(signal.SIGKILL)
         self.join(0)
 
@@ -151,7 +154,7 @@ def test_a_seed_is_its_actions() -> None:
 def test_every_kind_happens_and_what_is_stopped_or_away_stays_so_for_an_action(seed: int) -> None:
     seen: list[tuple[str, object]] = []
     fake = SimpleNamespace(
-        settings=SimpleNamespace(session_timeout_ms=0), load=range(1_000), fed=0, past=int, note=str,
+        settings=SimpleNamespace(session_timeout_ms=0), load=range(1_000), fed=0, committed=int, kills=[], note=str,
         feed=lambda _to: seen.append(("feed", None)), role=lambda _name: FakeRole(seen),
     )  # fmt: skip
     clickhouse = SimpleNamespace(start=lambda: seen.append(("back", None)), kill=lambda: seen.append(("away", None)))
