@@ -52,7 +52,7 @@ def test_everything_is_said_at_once(tmp_path: Path) -> None:
         "model.yaml:7: spec.features[0].kind: 'nubmer' is not known (did you mean number?); "
         "valid: number, string, boolean",
         "model.yaml:8: spec.features[1].kind: is missing",
-        "model.yaml:8: spec.features[1].knd: unknown key (did you mean kind?); valid: name, kind",
+        "model.yaml:8: spec.features[1].knd: unknown key (did you mean kind?); valid: name, kind, importance",
         "model.yaml:10: spec.windows.widht: unknown key (did you mean width?); valid: width, offset, "
         "allowed_lateness, future_skew, max_age, dedupe_horizon, label_maturity, label_horizon",
         f"model.yaml:11: spec.windows.offset: 3600 has no unit; {DURATION}",
