@@ -1,8 +1,8 @@
 """Outcomes that find their predictions, in memory or in ClickHouse.
 
 The table of predictions is filled by ClickHouse itself, as if stage 1 had counted as many events, in batches of
-thousands, and lost its memory of all else: the group's committed offsets lie behind them, at checkpoint 0. The topic of
-predictions has records up to there, which nobody reads.
+thousands, in one checkpoint, and lost its memory of all else: the group's committed offsets lie behind them. The topic
+of predictions has records up to there, which nobody reads.
 """
 
 from pathlib import Path
@@ -147,4 +147,4 @@ def _start(running: World, predictions: int) -> None:
         if table != RAW_PREDICTIONS and table.name in kept:
             running.warehouse.command(f"TRUNCATE TABLE {table.name}")
     running.forget_offsets()
-    running.start_behind("predictions", _behind(predictions))
+    running.start_behind(_behind(predictions))

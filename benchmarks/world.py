@@ -15,6 +15,7 @@ from app import wiring
 from app.stack import Stack, fresh
 from benchmarks.events import NAMESPACE, Shape, Truth
 from schemas.settings import Settings
+from schemas.tables import CHECKPOINTS
 from schemas.topics import TopicName
 from streams.aggregate.checkpoint import pointer
 from warehouse.client import Warehouse
@@ -87,13 +88,21 @@ class World:
                     raise
 
     @patiently
-    def start_behind(self, topic: TopicName, offset: int) -> None:
-        """Let stage 1 begin at this offset of each partition of a topic, at checkpoint 0."""
+    def start_behind(self, offset: int) -> None:
+        """Let stage 1 begin at this offset of each partition of predictions, as behind its first checkpoint."""
+        owner = "bench"
+        self.warehouse.insert(CHECKPOINTS, [(p, 1, owner, offset, 0, "{}", "[]") for p in range(PARTITIONS)])
         consumer = Consumer(self.settings.consumer(self.settings.group("aggregate")))
-        where, metadata = self.settings.topic(topic), pointer(0, "bench")
+        begun = {"predictions": (offset, pointer(1, owner)), "outcomes": (0, "")}
         try:
-            offsets = [TopicPartition(where, p, offset, metadata) for p in range(PARTITIONS)]
-            consumer.commit(offsets=offsets, asynchronous=False)
+            consumer.commit(
+                offsets=[
+                    TopicPartition(self.settings.topic(topic), p, *begun[topic])
+                    for topic in SOURCES
+                    for p in range(PARTITIONS)
+                ],
+                asynchronous=False,
+            )
         finally:
             consumer.close()
 
