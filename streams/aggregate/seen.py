@@ -60,13 +60,13 @@ class Seen:
 
     def known(self, keys: Keys) -> NDArray[np.bool_]:
         """Of each id whether it may have been added."""
-        found = self._are_set(keys.hashes.astype(np.int64) // self._partitions)
+        first = keys.hashes.astype(np.int64) // self._partitions
+        found = self._are_set(first)
         # Most are new, and their first bit says so.
         doubtful = np.flatnonzero(found)
-        some = keys.take(doubtful)
-        first, step = some.hashes.astype(np.int64) // self._partitions, some.checksums().astype(np.int64) | 1
+        step = keys.take(doubtful).checksums().astype(np.int64) | 1
         for number in range(1, OF_AN_ID):
-            found[doubtful] &= self._are_set(first + number * step)
+            found[doubtful] &= self._are_set(first[doubtful] + number * step)
         return found
 
     def _are_set(self, numbers: Ints) -> NDArray[np.bool_]:
